@@ -1,0 +1,451 @@
+//! Batches prepared on other threads while the network trains.
+//!
+//! What is in a batch depends on its number alone; threads only decide when it is ready. They work at most
+//! `look_ahead` batches ahead of the consumer and stop when it goes away.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+use graft_stream::{Purpose, Stream};
+
+use crate::{DataError, Mode, Picture, PictureCache, Scratch, Source, Split, Transform};
+
+/// Inputs of a network with their labels.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// (n, 3, size, size), row-major.
+    pub pixels: Vec<f32>,
+    /// n labels.
+    pub labels: Vec<u32>,
+    /// Which pictures of the split these are.
+    pub indices: Vec<usize>,
+    /// Side of the inputs in pixels.
+    pub size: usize,
+}
+
+/// How a loader works. Nothing here changes what it yields, except `batch_size`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoaderOptions {
+    /// Pictures in a batch, at least 1; the last batch of an epoch may be shorter.
+    pub batch_size: usize,
+    /// Background threads; 0 prepares each batch when it is asked for.
+    pub threads: usize,
+    /// Batches prepared ahead, at least 1.
+    pub look_ahead: usize,
+}
+
+/// Yields batches of a source.
+#[derive(Clone)]
+pub struct Loader {
+    workshop: Arc<Workshop>,
+    options: LoaderOptions,
+}
+
+/// What the threads share.
+struct Workshop {
+    cache: Arc<PictureCache>,
+    transform: Transform,
+    /// Inputs of evaluation before normalisation; they never change.
+    views: [Vec<Mutex<Option<Picture>>>; 2],
+    /// Memory of batches that were given back.
+    spare: Mutex<Vec<Batch>>,
+}
+
+/// Where the random steps of a pass draw from.
+#[derive(Clone, Copy, Debug)]
+enum Draws {
+    /// Nowhere: the fixed steps of evaluation.
+    Nothing,
+    /// (seed, Augment, [repeat, epoch, picture]).
+    Epoch { seed: u64, repeat: u64, epoch: u64 },
+    /// (seed, Augment, [view, picture]).
+    View { seed: u64, view: u64 },
+}
+
+/// One pass over pictures of a split.
+struct Pass {
+    split: Split,
+    order: Vec<usize>,
+    batch_size: usize,
+    draws: Draws,
+}
+
+impl Pass {
+    /// The pictures of a batch.
+    fn batch(&self, number: usize) -> &[usize] {
+        let from = number * self.batch_size;
+        &self.order[from..self.order.len().min(from + self.batch_size)]
+    }
+
+    /// The number of batches.
+    fn batches(&self) -> usize {
+        self.order.len().div_ceil(self.batch_size)
+    }
+}
+
+impl Loader {
+    /// A loader of the pictures in `cache`.
+    pub fn new(cache: Arc<PictureCache>, transform: Transform, options: LoaderOptions) -> Self {
+        let views = Split::ALL.map(|split| {
+            let n = cache.source().len(split);
+            (0..n).map(|_| Mutex::default()).collect()
+        });
+        Self {
+            workshop: Arc::new(Workshop {
+                cache,
+                transform,
+                views,
+                spare: Mutex::default(),
+            }),
+            options: LoaderOptions {
+                batch_size: options.batch_size.max(1),
+                look_ahead: options.look_ahead.max(1),
+                ..options
+            },
+        }
+    }
+
+    /// The source of the pictures.
+    pub fn source(&self) -> &Arc<dyn Source> {
+        self.workshop.cache.source()
+    }
+
+    /// The transform of the pictures.
+    pub fn transform(&self) -> &Transform {
+        &self.workshop.transform
+    }
+
+    /// The batches of a training epoch from number `skip_batches` on. The order is the permutation of
+    /// (seed, Shuffle, [repeat, epoch]); picture i draws from the stream (seed, Augment, [repeat, epoch, i]).
+    pub fn train_epoch(&self, seed: u64, repeat: u64, epoch: u64, skip_batches: usize) -> Batches {
+        let n = self.source().len(Split::Train);
+        let order = Stream::new(seed, Purpose::Shuffle, &[repeat, epoch]).permutation(n);
+        let draws = Draws::Epoch {
+            seed,
+            repeat,
+            epoch,
+        };
+        self.pass(Split::Train, order, draws, skip_batches)
+    }
+
+    /// The training pictures in order, each in its augmented view number `view`: picture i draws from the stream
+    /// (seed, Augment, [view, i]).
+    pub fn train_view(&self, seed: u64, view: u64) -> Batches {
+        let order = (0..self.source().len(Split::Train)).collect();
+        self.pass(Split::Train, order, Draws::View { seed, view }, 0)
+    }
+
+    /// The pictures of a split in order, with the fixed steps of evaluation.
+    pub fn evaluation(&self, split: Split) -> Batches {
+        let order = (0..self.source().len(split)).collect();
+        self.pass(split, order, Draws::Nothing, 0)
+    }
+
+    /// The number of batches in a pass over a split.
+    pub fn batches(&self, split: Split) -> usize {
+        self.source().len(split).div_ceil(self.options.batch_size)
+    }
+
+    /// Gives the memory of a batch back for a later one.
+    pub fn recycle(&self, batch: Batch) {
+        let mut spare = lock(&self.workshop.spare);
+        if spare.len() <= self.options.look_ahead + self.options.threads {
+            spare.push(batch);
+        }
+    }
+
+    /// Starts a pass.
+    fn pass(&self, split: Split, order: Vec<usize>, draws: Draws, skip_batches: usize) -> Batches {
+        let pass = Pass {
+            split,
+            order,
+            batch_size: self.options.batch_size,
+            draws,
+        };
+        Batches::start(Arc::clone(&self.workshop), pass, self.options, skip_batches)
+    }
+}
+
+impl Workshop {
+    /// Prepares a batch; `None` when told to stop.
+    fn prepare(
+        &self,
+        pass: &Pass,
+        number: usize,
+        scratch: &mut Scratch,
+        stopped: impl Fn() -> bool,
+    ) -> Option<Result<Batch, DataError>> {
+        let indices = pass.batch(number);
+        let input_len = self.transform.input_len();
+        let mut batch = lock(&self.spare).pop().unwrap_or_default();
+        batch.size = self.transform.size();
+        batch.pixels.resize(indices.len() * input_len, 0.0);
+        batch.labels.clear();
+        batch.indices.clear();
+        for (&index, out) in indices.iter().zip(batch.pixels.chunks_exact_mut(input_len)) {
+            if stopped() {
+                return None;
+            }
+            if let Err(error) = self.input(pass, index, scratch, out) {
+                return Some(Err(error));
+            }
+            batch
+                .labels
+                .push(self.cache.source().label(pass.split, index));
+            batch.indices.push(index);
+        }
+        Some(Ok(batch))
+    }
+
+    /// Writes the input of one picture.
+    fn input(
+        &self,
+        pass: &Pass,
+        index: usize,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) -> Result<(), DataError> {
+        let i = index as u64;
+        let mut stream = match pass.draws {
+            Draws::Nothing => return self.evaluation_input(pass.split, index, scratch, out),
+            Draws::Epoch {
+                seed,
+                repeat,
+                epoch,
+            } => Stream::new(seed, Purpose::Augment, &[repeat, epoch, i]),
+            Draws::View { seed, view } => Stream::new(seed, Purpose::Augment, &[view, i]),
+        };
+        let picture = self.cache.get(pass.split, index)?;
+        self.transform
+            .apply(&picture, Mode::Training, &mut stream, scratch, out)
+            .map_err(|source| self.transform_error(pass.split, index, source))
+    }
+
+    /// Writes the input of one picture in evaluation, kept from before if the budget allowed.
+    fn evaluation_input(
+        &self,
+        split: Split,
+        index: usize,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) -> Result<(), DataError> {
+        let mut kept = lock(&self.views[split as usize][index]);
+        if let Some(view) = &*kept {
+            self.transform.normalize_view(view, out);
+            return Ok(());
+        }
+        let picture = self.cache.get(split, index)?;
+        // Evaluation draws nothing; `Transform::new` has checked that.
+        let mut stream = Stream::from_key(0);
+        let view = self
+            .transform
+            .view(&picture, Mode::Evaluation, &mut stream, scratch)
+            .map_err(|source| self.transform_error(split, index, source))?;
+        self.transform.normalize_view(&view, out);
+        if self.cache.budget().take(view.bytes()) {
+            *kept = Some(view);
+        }
+        Ok(())
+    }
+
+    /// Names the picture that can't be transformed.
+    fn transform_error(
+        &self,
+        split: Split,
+        index: usize,
+        source: crate::TransformError,
+    ) -> DataError {
+        DataError::Transform {
+            picture: self.cache.source().name(split, index),
+            source,
+        }
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        for view in self.views.iter_mut().flatten() {
+            let view = view.get_mut().unwrap_or_else(PoisonError::into_inner);
+            if let Some(view) = view.take() {
+                self.cache.budget().give_back(view.bytes());
+            }
+        }
+    }
+}
+
+/// The batches of a pass, in order. Dropping it stops the threads behind it. After an error it ends.
+pub struct Batches {
+    workshop: Arc<Workshop>,
+    pass: Arc<Pass>,
+    /// The batch that is yielded next.
+    next: usize,
+    queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+    /// For batches that are prepared when asked for.
+    scratch: Scratch,
+}
+
+/// Which batches are being prepared and which are ready.
+struct Queue {
+    state: Mutex<QueueState>,
+    /// Signalled at every change.
+    changed: Condvar,
+    look_ahead: usize,
+}
+
+struct QueueState {
+    /// The batch that a free thread takes.
+    untaken: usize,
+    /// The batch that the consumer wants.
+    wanted: usize,
+    ready: BTreeMap<usize, Result<Batch, DataError>>,
+    stopped: bool,
+}
+
+impl Batches {
+    /// Starts the threads of a pass.
+    fn start(workshop: Arc<Workshop>, pass: Pass, options: LoaderOptions, skip: usize) -> Self {
+        let pass = Arc::new(pass);
+        let queue = Arc::new(Queue {
+            state: Mutex::new(QueueState {
+                untaken: skip,
+                wanted: skip,
+                ready: BTreeMap::new(),
+                stopped: false,
+            }),
+            changed: Condvar::new(),
+            look_ahead: options.look_ahead,
+        });
+        let useful = pass.batches().saturating_sub(skip).min(options.look_ahead);
+        let threads = (0..options.threads.min(useful))
+            .filter_map(|_| {
+                let (workshop, pass, queue) =
+                    (Arc::clone(&workshop), Arc::clone(&pass), Arc::clone(&queue));
+                // Where no thread can be had, the consumer does the work itself.
+                thread::Builder::new()
+                    .name("pictures".to_owned())
+                    .spawn(move || queue.serve(&workshop, &pass))
+                    .ok()
+            })
+            .collect();
+        Self {
+            workshop,
+            pass,
+            next: skip,
+            queue,
+            threads,
+            scratch: Scratch::default(),
+        }
+    }
+}
+
+impl Queue {
+    /// A background thread: takes batches until there are no more.
+    fn serve(&self, workshop: &Workshop, pass: &Pass) {
+        let mut scratch = Scratch::default();
+        while let Some(number) = self.take(pass.batches()) {
+            let mut promise = Promise {
+                queue: self,
+                number,
+                batch: None,
+            };
+            let stopped = || lock(&self.state).stopped;
+            match workshop.prepare(pass, number, &mut scratch, stopped) {
+                Some(batch) => promise.batch = Some(batch),
+                None => return,
+            }
+        }
+    }
+
+    /// Waits for a batch that may be prepared; `None` if there are no more.
+    fn take(&self, batches: usize) -> Option<usize> {
+        let state = lock(&self.state);
+        let too_early = |state: &mut QueueState| {
+            !state.stopped
+                && state.untaken < batches
+                && state.untaken >= state.wanted + self.look_ahead
+        };
+        let mut state = self
+            .changed
+            .wait_while(state, too_early)
+            .unwrap_or_else(PoisonError::into_inner);
+        if state.stopped || state.untaken >= batches {
+            return None;
+        }
+        state.untaken += 1;
+        Some(state.untaken - 1)
+    }
+}
+
+/// A batch that a thread owes; delivered as an error if the thread panics, so that the consumer never waits in vain.
+struct Promise<'a> {
+    queue: &'a Queue,
+    number: usize,
+    batch: Option<Result<Batch, DataError>>,
+}
+
+impl Drop for Promise<'_> {
+    fn drop(&mut self) {
+        let batch = self
+            .batch
+            .take()
+            .unwrap_or(Err(DataError::Thread { batch: self.number }));
+        lock(&self.queue.state).ready.insert(self.number, batch);
+        self.queue.changed.notify_all();
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<Batch, DataError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.pass.batches() {
+            return None;
+        }
+        let number = self.next;
+        self.next += 1;
+        let result = if self.threads.is_empty() {
+            self.workshop
+                .prepare(&self.pass, number, &mut self.scratch, || false)?
+        } else {
+            let state = lock(&self.queue.state);
+            let mut state = self
+                .queue
+                .changed
+                .wait_while(state, |state| !state.ready.contains_key(&number))
+                .unwrap_or_else(PoisonError::into_inner);
+            state.wanted = self.next;
+            self.queue.changed.notify_all();
+            state.ready.remove(&number)?
+        };
+        if result.is_err() {
+            self.next = self.pass.batches();
+        }
+        Some(result)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.pass.batches().saturating_sub(self.next);
+        // An error ends it early.
+        (left.min(1), Some(left))
+    }
+}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        lock(&self.queue.state).stopped = true;
+        self.queue.changed.notify_all();
+        for thread in self.threads.drain(..) {
+            // A panic was already told as the error of its batch.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Locks; what a panicking thread leaves behind is still consistent everywhere here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

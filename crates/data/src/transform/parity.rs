@@ -1,0 +1,214 @@
+//! Agreement with torchvision 0.29.2 on PIL pictures (Pillow 13.0.0): `scripts/golden_data.py` made the files.
+
+use std::path::PathBuf;
+
+use graft_stream::{Purpose, Stream};
+
+use super::{Crop, Mode, Normalization, Scratch, Transform, plan::Plan};
+use crate::{Picture, Step, TransformSpec, decode};
+
+const PLAIN: Normalization = Normalization {
+    mean: [0.0; 3],
+    std: [1.0; 3],
+};
+
+/// The picture that the script draws.
+fn picture(width: u32, height: u32) -> Picture {
+    let mut rgb = Vec::new();
+    for y in 0..height {
+        for x in 0..width {
+            for c in 0..3 {
+                let edges = (x / 9 + y / 7) % 2 * 60;
+                rgb.push((x * (3 + c) + y * (5 - c) + edges + x * y % 17) as u8);
+            }
+        }
+    }
+    Picture { width, height, rgb }
+}
+
+fn golden(name: &str) -> Picture {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    decode(&std::fs::read(folder.join(name)).unwrap(), false).unwrap()
+}
+
+/// At most one level apart. Both round between the two passes of a resize, Pillow after the rows and the crate used here
+/// after the columns, so that some values fall to the other side.
+fn assert_close(found: &Picture, expected: &Picture, what: &str) {
+    assert_eq!(
+        (found.width, found.height),
+        (expected.width, expected.height),
+        "{what}"
+    );
+    let apart = found
+        .rgb
+        .iter()
+        .zip(&expected.rgb)
+        .map(|(a, b)| a.abs_diff(*b));
+    let (mut worst, mut sum) = (0, 0u64);
+    for levels in apart {
+        worst = worst.max(levels);
+        sum += u64::from(levels);
+    }
+    let mean = sum as f64 / found.rgb.len() as f64;
+    assert!(
+        worst <= 1 && mean < 0.25,
+        "{what}: up to {worst}, mean {mean}"
+    );
+}
+
+fn evaluated(picture: &Picture, steps: &[Step], size: u32) -> Picture {
+    let spec = TransformSpec {
+        size,
+        train: vec![Step::RandomResizedCrop],
+        eval: steps.to_vec(),
+    };
+    Transform::new(&spec, PLAIN)
+        .unwrap()
+        .view(
+            picture,
+            Mode::Evaluation,
+            &mut Stream::from_key(0),
+            &mut Scratch::default(),
+        )
+        .unwrap()
+}
+
+#[test]
+fn resize_and_center_crop_are_torchvisions() {
+    for (w, h) in [(97, 61), (61, 97), (45, 45), (300, 7), (1, 1), (3, 2)] {
+        let picture = picture(w, h);
+        for (side, crop) in [(40, 32), (32, 32), (20, 32), (110, 96)] {
+            if (w, side) == (300, 110) {
+                continue;
+            }
+            let steps = [Step::Resize(side), Step::CenterCrop(Some(crop))];
+            let name = format!("resize-{w}x{h}-{side}-{crop}.png");
+            assert_close(&evaluated(&picture, &steps, crop), &golden(&name), &name);
+        }
+        let name = format!("crop-{w}x{h}-50.png");
+        let found = evaluated(&picture, &[Step::CenterCrop(None)], 50);
+        assert_eq!(found, golden(&name), "{name}");
+        let name = format!("twice-{w}x{h}.png");
+        let steps = [Step::CenterCrop(Some(50)), Step::Resize(32)];
+        assert_close(&evaluated(&picture, &steps, 32), &golden(&name), &name);
+    }
+}
+
+#[test]
+fn a_resized_crop_sees_nothing_outside_of_its_box() {
+    let picture = picture(97, 61);
+    let boxes = [
+        (0, 0, 61, 97),
+        (5, 11, 40, 31),
+        (20, 60, 9, 12),
+        (60, 96, 1, 1),
+        (3, 0, 32, 32),
+        (0, 13, 61, 45),
+    ];
+    for (y, x, height, width) in boxes {
+        let mut scratch = Scratch::default();
+        let mut plan = Plan::new(97, 61);
+        plan.crop(Crop {
+            x: x.into(),
+            y: y.into(),
+            width,
+            height,
+        });
+        plan.resize(32, 32, &picture, &mut scratch).unwrap();
+        plan.finish(&picture, &mut scratch).unwrap();
+        let name = format!("box-{y}-{x}-{height}-{width}.png");
+        assert_close(&scratch.done, &golden(&name), &name);
+    }
+}
+
+/// A flip before a crop is the same as the mirrored crop and a flip after it.
+#[test]
+fn flips_move_through_crops_and_resizes() {
+    let picture = picture(97, 61);
+    let mut mirrored = picture.clone();
+    for row in mirrored.rgb.chunks_exact_mut(97 * 3) {
+        row.as_chunks_mut::<3>().0.reverse();
+    }
+    let crop = Crop {
+        x: 7,
+        y: -3,
+        width: 50,
+        height: 40,
+    };
+    let run = |picture: &Picture, flip_first: bool| {
+        let mut scratch = Scratch::default();
+        let mut plan = Plan::new(97, 61);
+        if flip_first {
+            plan.flip();
+        }
+        plan.crop(crop);
+        plan.resize(33, 21, picture, &mut scratch).unwrap();
+        plan.crop(Crop {
+            x: 2,
+            y: 1,
+            width: 20,
+            height: 18,
+        });
+        let flip = plan.finish(picture, &mut scratch).unwrap();
+        assert_eq!(flip, flip_first);
+        let mut done = scratch.done;
+        if flip {
+            for row in done.rgb.chunks_exact_mut(20 * 3) {
+                row.as_chunks_mut::<3>().0.reverse();
+            }
+        }
+        done
+    };
+    assert_close(&run(&picture, true), &run(&mirrored, false), "flip first");
+}
+
+/// torchvision: `Normalize(mean, std)(to_tensor(view))`, channels first.
+#[test]
+fn inputs_are_normalised_planes_of_the_view() {
+    let normalization = Normalization {
+        mean: [0.485, 0.456, 0.406],
+        std: [0.229, 0.224, 0.225],
+    };
+    let spec = TransformSpec {
+        size: 24,
+        train: vec![Step::RandomResizedCrop, Step::HorizontalFlip],
+        eval: vec![Step::Resize(24), Step::CenterCrop(None)],
+    };
+    let transform = Transform::new(&spec, normalization).unwrap();
+    let (picture, mut scratch) = (picture(97, 61), Scratch::default());
+    let mut mirrored = 0;
+    for index in 0..40 {
+        let stream = || Stream::new(0, Purpose::Augment, &[0, 0, index]);
+        let view = transform
+            .view(&picture, Mode::Training, &mut stream(), &mut scratch)
+            .unwrap();
+        let mut input = vec![f32::NAN; transform.input_len()];
+        transform
+            .apply(
+                &picture,
+                Mode::Training,
+                &mut stream(),
+                &mut scratch,
+                &mut input,
+            )
+            .unwrap();
+        for (c, plane) in input.chunks_exact(24 * 24).enumerate() {
+            for (value, pixel) in plane.iter().zip(view.rgb.chunks_exact(3)) {
+                let expected =
+                    (f32::from(pixel[c]) / 255.0 - normalization.mean[c]) / normalization.std[c];
+                assert_eq!(*value, expected);
+            }
+        }
+        let mut again = vec![0.0; transform.input_len()];
+        transform.normalize_view(&view, &mut again);
+        assert_eq!(input, again);
+        // The second draw of the list is the flip; the crop took at least four.
+        let mut drawn = stream();
+        super::random_resized_crop(97, 61, &mut drawn);
+        mirrored += usize::from(drawn.chance(0.5));
+    }
+    assert!(
+        (10..30).contains(&mirrored),
+        "{mirrored} of 40 are mirrored"
+    );
+}

@@ -1,0 +1,163 @@
+//! Steps as movements of a window, so that pixels are touched once.
+//!
+//! At every moment the picture so far is: the `window` of the source, resized to `target`, of which `crop` is seen,
+//! mirrored if `flipped`. A step that this can't express (a second resize, a resize of a padded crop) first makes the
+//! pixels so far into a new source.
+
+use super::{
+    TransformError,
+    crop::Crop,
+    resize::{Rect, Scratch, resample},
+};
+use crate::Picture;
+
+/// Pictures in between are at most this large.
+const MAX_BETWEEN: u64 = 1 << 27;
+
+/// The picture so far.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Whether the source is the picture in the scratch memory rather than the one given.
+    between: bool,
+    window: Rect,
+    target: (u32, u32),
+    crop: Crop,
+    flipped: bool,
+}
+
+impl Plan {
+    /// A whole picture.
+    pub(crate) fn new(width: u32, height: u32) -> Self {
+        Self {
+            between: false,
+            window: Rect {
+                x: 0,
+                y: 0,
+                width,
+                height,
+            },
+            target: (width, height),
+            crop: whole(width, height),
+            flipped: false,
+        }
+    }
+
+    /// Width and height so far.
+    pub(crate) fn size(&self) -> (u32, u32) {
+        (self.crop.width, self.crop.height)
+    }
+
+    /// Mirrors left to right.
+    pub(crate) fn flip(&mut self) {
+        self.flipped = !self.flipped;
+    }
+
+    /// Takes a part, in coordinates of the picture so far.
+    pub(crate) fn crop(&mut self, part: Crop) {
+        let x = if self.flipped {
+            i64::from(self.crop.width) - part.x - i64::from(part.width)
+        } else {
+            part.x
+        };
+        self.crop = Crop {
+            x: self.crop.x + x,
+            y: self.crop.y + part.y,
+            ..part
+        };
+    }
+
+    /// Resizes the picture so far.
+    pub(crate) fn resize(
+        &mut self,
+        width: u32,
+        height: u32,
+        picture: &Picture,
+        scratch: &mut Scratch,
+    ) -> Result<(), TransformError> {
+        if (width, height) == self.size() {
+            return Ok(());
+        }
+        if let Some(window) = self.visible_window() {
+            self.window = window;
+        } else {
+            self.draw(picture, scratch)?;
+            std::mem::swap(&mut scratch.done, &mut scratch.between);
+            let (width, height) = self.size();
+            *self = Self {
+                between: true,
+                flipped: self.flipped,
+                ..Self::new(width, height)
+            };
+        }
+        self.target = (width, height);
+        self.crop = whole(width, height);
+        Ok(())
+    }
+
+    /// Makes the pixels, but for the flip; returns whether that is left to do.
+    pub(crate) fn finish(
+        self,
+        picture: &Picture,
+        scratch: &mut Scratch,
+    ) -> Result<bool, TransformError> {
+        self.draw(picture, scratch)?;
+        Ok(self.flipped)
+    }
+
+    /// The part of the source that is seen, if nothing was resized since and nothing is padded.
+    fn visible_window(&self) -> Option<Rect> {
+        let Rect {
+            x,
+            y,
+            width,
+            height,
+        } = self.window;
+        if self.target != (width, height) {
+            return None;
+        }
+        let inside = |start: i64, length: u32, limit: u32| {
+            start >= 0 && start + i64::from(length) <= i64::from(limit)
+        };
+        let crop = self.crop;
+        (inside(crop.x, crop.width, width) && inside(crop.y, crop.height, height)).then(|| Rect {
+            x: x + crop.x as u32,
+            y: y + crop.y as u32,
+            width: crop.width,
+            height: crop.height,
+        })
+    }
+
+    /// Makes the pixels into `scratch.done`.
+    fn draw(&self, picture: &Picture, scratch: &mut Scratch) -> Result<(), TransformError> {
+        let (width, height) = self.size();
+        if u64::from(width) * u64::from(height) > MAX_BETWEEN {
+            return Err(TransformError::TooLarge {
+                width,
+                height,
+                limit: MAX_BETWEEN,
+            });
+        }
+        let source = self.between.then(|| std::mem::take(&mut scratch.between));
+        resample(
+            source.as_ref().unwrap_or(picture),
+            self.window,
+            self.target,
+            self.crop,
+            scratch,
+        );
+        if let Some(source) = source {
+            scratch.between = source;
+        }
+        Ok(())
+    }
+}
+
+/// All of a picture.
+fn whole(width: u32, height: u32) -> Crop {
+    Crop {
+        x: 0,
+        y: 0,
+        width,
+        height,
+    }
+}

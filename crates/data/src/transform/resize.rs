@@ -1,0 +1,153 @@
+//! Pillow's antialiased bilinear resize of the part that is needed.
+
+use std::fmt;
+
+use fast_image_resize::{
+    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
+    images::{CroppedImage, Image, ImageRef},
+};
+
+use super::crop::Crop;
+use crate::Picture;
+
+/// A rectangle inside a picture, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rect {
+    pub(crate) x: u32,
+    pub(crate) y: u32,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+}
+
+/// Memory that a transform uses again and again; one for each thread.
+pub struct Scratch {
+    resizer: Resizer,
+    /// The result of the last step.
+    pub(crate) done: Picture,
+    /// A picture between two resizes.
+    pub(crate) between: Picture,
+    /// Resized pixels on their way into a padded picture.
+    part: Vec<u8>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            resizer: Resizer::new(),
+            done: Picture::default(),
+            between: Picture::default(),
+            part: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scratch").finish_non_exhaustive()
+    }
+}
+
+/// Resizes `window` of `source` to `target` and leaves `crop` of that in `scratch.done`, black where `crop` reaches out.
+pub(crate) fn resample(
+    source: &Picture,
+    window: Rect,
+    target: (u32, u32),
+    crop: Crop,
+    scratch: &mut Scratch,
+) {
+    let (width, height) = (crop.width, crop.height);
+    let mut done = std::mem::take(&mut scratch.done);
+    done.width = width;
+    done.height = height;
+    let (x, part_width) = overlap(crop.x, width, target.0);
+    let (y, part_height) = overlap(crop.y, height, target.1);
+    let part = Rect {
+        x,
+        y,
+        width: part_width,
+        height: part_height,
+    };
+    if (part_width, part_height) == (width, height) {
+        done.rgb = resized(source, window, target, part, &mut scratch.resizer, done.rgb);
+    } else {
+        done.rgb.clear();
+        done.rgb.resize(width as usize * height as usize * 3, 0);
+        if part_width > 0 && part_height > 0 {
+            let bytes = std::mem::take(&mut scratch.part);
+            scratch.part = resized(source, window, target, part, &mut scratch.resizer, bytes);
+            let left = (i64::from(x) - crop.x) as usize * 3;
+            let top = (i64::from(y) - crop.y) as usize;
+            let rows = done.rgb.chunks_exact_mut(width as usize * 3).skip(top);
+            let length = part_width as usize * 3;
+            for (to, from) in rows.zip(scratch.part.chunks_exact(length)) {
+                to[left..left + length].copy_from_slice(from);
+            }
+        }
+    }
+    scratch.done = done;
+}
+
+/// Start and length of the overlap of `start..start + length` with `0..limit`.
+fn overlap(start: i64, length: u32, limit: u32) -> (u32, u32) {
+    let from = start.clamp(0, i64::from(limit));
+    let to = (start + i64::from(length)).clamp(from, i64::from(limit));
+    (from as u32, (to - from) as u32)
+}
+
+/// The rectangle `part` of `window` resized to `target`, in the memory of `bytes`.
+fn resized(
+    source: &Picture,
+    window: Rect,
+    target: (u32, u32),
+    part: Rect,
+    resizer: &mut Resizer,
+    mut bytes: Vec<u8>,
+) -> Vec<u8> {
+    bytes.resize(part.width as usize * part.height as usize * 3, 0);
+    if target == (window.width, window.height) {
+        let stride = source.width as usize * 3;
+        let left = (window.x + part.x) as usize * 3;
+        let length = part.width as usize * 3;
+        let rows = source
+            .rgb
+            .chunks_exact(stride)
+            .skip((window.y + part.y) as usize);
+        for (to, from) in bytes.chunks_exact_mut(length).zip(rows) {
+            to.copy_from_slice(&from[left..left + length]);
+        }
+        return bytes;
+    }
+    let scale = |length: u32, target: u32| f64::from(length) / f64::from(target);
+    let (scale_x, scale_y) = (
+        scale(window.width, target.0),
+        scale(window.height, target.1),
+    );
+    let span = |start: u32, length: u32, scale: f64, whole: u32, limit: u32| {
+        if length == whole {
+            (0.0, f64::from(limit))
+        } else {
+            let from = f64::from(start) * scale;
+            (
+                from,
+                (f64::from(length) * scale).min(f64::from(limit) - from),
+            )
+        }
+    };
+    let (left, width) = span(part.x, part.width, scale_x, target.0, window.width);
+    let (top, height) = span(part.y, part.height, scale_y, target.1, window.height);
+    let options = ResizeOptions::new()
+        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
+        .crop(left, top, width, height)
+        .use_alpha(false);
+    // The sizes of buffers and rectangles agree by construction, which is all that these calls check.
+    let image = ImageRef::new(source.width, source.height, &source.rgb, PixelType::U8x3)
+        .expect("a picture has three bytes a pixel");
+    let window = CroppedImage::new(&image, window.x, window.y, window.width, window.height)
+        .expect("a window lies inside its picture");
+    let mut to = Image::from_vec_u8(part.width, part.height, bytes, PixelType::U8x3)
+        .expect("the buffer was sized for the part");
+    resizer
+        .resize(&window, &mut to, &options)
+        .expect("the crop box lies inside the window");
+    to.into_vec()
+}

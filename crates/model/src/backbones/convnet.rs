@@ -1,0 +1,225 @@
+//! The small network of the transfer-learning tutorials: 5×5 convolutions, each with a 2×2 max-pool, then one hidden
+//! layer. Names as in the PyTorch script: `conv1`, `conv2`, …, `fc1`, `fc2`.
+
+use candle_core::Tensor;
+use toml::Table;
+
+use crate::{
+    Builder, OptionError, Pass,
+    layers::{Conv2d, ConvOptions, Dropout, Flatten, Layer, Linear, MaxPool2d, Relu, Sequential},
+    options::{OptionInfo, Options},
+    registry::{Backbone, Dimensions, Entry, IMAGENET_MEAN, IMAGENET_STD, same_name},
+};
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "convnet",
+    about: "5×5 convolutions with max-pools and one hidden layer, trained from scratch in the tutorials",
+    options: &[
+        OptionInfo {
+            name: "depth",
+            meaning: "maps of each convolution; as many convolutions as numbers",
+        },
+        OptionInfo {
+            name: "hidden",
+            meaning: "units of the hidden layer",
+        },
+        OptionInfo {
+            name: "dropout",
+            meaning: "probability of dropping a hidden unit in training",
+        },
+    ],
+    default_size: 224,
+    mean: IMAGENET_MEAN,
+    std: IMAGENET_STD,
+    classifier: "fc2.",
+    weights: &[],
+    rename: same_name,
+    check: |table| Ok(Settings::read(table)?.1),
+    check_size: |table, size| Settings::read(table)?.0.check_size(size),
+    build: |table, dimensions, builder| {
+        let settings = Settings::read(table)?.0;
+        settings.check_size(dimensions.size)?;
+        Ok(Box::new(ConvNet::new(&settings, dimensions, builder)?))
+    },
+};
+
+/// More parameters than this in the hidden layer are taken for a mistake: 2 GiB of weights, and four times that in
+/// training.
+const MOST_HIDDEN_PARAMETERS: usize = 1 << 29;
+
+struct Settings {
+    depth: Vec<usize>,
+    hidden: usize,
+    dropout: f64,
+}
+
+impl Settings {
+    fn read(table: &Table) -> Result<(Self, Table), OptionError> {
+        let mut options = Options::new(table, ENTRY.options)?;
+        let settings = Self {
+            depth: options.whole_list("depth", &[4, 8], 1..=16, 1..=65_536)?,
+            hidden: options.whole("hidden", 512, 1..=1_048_576)?,
+            dropout: options.probability("dropout", 0.5)?,
+        };
+        Ok((settings, options.finish()))
+    }
+
+    /// Height and width after all pools, each of which halves and rounds down.
+    fn last_size(&self, size: usize) -> usize {
+        size >> self.depth.len()
+    }
+
+    fn check_size(&self, size: usize) -> Result<(), OptionError> {
+        let last = self.last_size(size);
+        if last == 0 {
+            let most = size.checked_ilog2().unwrap_or(0);
+            let expected = format!(
+                "at most {most} convolutions for pictures of {size}×{size} pixels, as each is followed by a pool that halves them"
+            );
+            return Err(OptionError::new(
+                "depth",
+                expected,
+                format!("{:?}, that is {}", self.depth, self.depth.len()),
+            ));
+        }
+        let inputs = last * last * self.depth.last().copied().unwrap_or(1);
+        if inputs.saturating_mul(self.hidden) > MOST_HIDDEN_PARAMETERS {
+            let expected = format!(
+                "at most {} for {inputs} inputs to the hidden layer",
+                MOST_HIDDEN_PARAMETERS / inputs
+            );
+            return Err(OptionError::new("hidden", expected, self.hidden));
+        }
+        Ok(())
+    }
+}
+
+/// The backbone ends with the hidden layer; dropout and the last linear layer are the head.
+struct ConvNet {
+    size: usize,
+    features: Sequential,
+    head: Sequential,
+}
+
+impl ConvNet {
+    fn new(
+        settings: &Settings,
+        dimensions: Dimensions,
+        builder: &Builder,
+    ) -> candle_core::Result<Self> {
+        let mut features = Sequential::new();
+        let mut maps = 3;
+        for (i, &next) in settings.depth.iter().enumerate() {
+            let layer = i + 1;
+            let options = ConvOptions::square(5).padding(2);
+            features.push(Conv2d::new(
+                &builder.scope(format!("conv{layer}")),
+                maps,
+                next,
+                &options,
+            )?);
+            features.push(Relu::new(&builder.scope(format!("relu{layer}"))));
+            features.push(MaxPool2d::new(&builder.scope(format!("pool{layer}")), 2, 2));
+            maps = next;
+        }
+        let last = settings.last_size(dimensions.size);
+        features.push(Flatten::new(&builder.scope("flatten")));
+        features.push(Linear::new(
+            &builder.scope("fc1"),
+            last * last * maps,
+            settings.hidden,
+        )?);
+        features.push(Relu::new(&builder.scope("relu")));
+        let head = builder.head();
+        let head = Sequential::new()
+            .with(Dropout::new(&head.scope("dropout"), settings.dropout))
+            .with(Linear::new(
+                &head.scope("fc2"),
+                settings.hidden,
+                dimensions.classes,
+            )?);
+        Ok(Self {
+            size: dimensions.size,
+            features,
+            head,
+        })
+    }
+}
+
+impl Backbone for ConvNet {
+    fn features(&self, x: &Tensor, pass: &Pass<'_>) -> candle_core::Result<Tensor> {
+        let (_, _, height, width) = x.dims4()?;
+        if (height, width) != (self.size, self.size) {
+            candle_core::bail!(
+                "the network was built for pictures of {0}×{0} pixels and got {height}×{width}",
+                self.size
+            );
+        }
+        self.features.forward(x, pass)
+    }
+
+    fn head(&self, features: &Tensor, pass: &Pass<'_>) -> candle_core::Result<Tensor> {
+        self.head.forward(features, pass)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(options: &str, size: usize) -> String {
+        let table: Table = options.parse().unwrap();
+        (ENTRY.check)(&table)
+            .and_then(|table| (ENTRY.check_size)(&table, size))
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let list = "`depth`: expected a list of 1 to 16 whole numbers from 1 to 65536, found ";
+        for written in ["[]", "[0]", "[4, -1]", "4", "\"4\"", "[4.5]"] {
+            assert_eq!(
+                error(&format!("depth = {written}"), 224),
+                format!("{list}{written}")
+            );
+        }
+        assert_eq!(
+            error("hidden = 0", 224),
+            "`hidden`: expected a whole number from 1 to 1048576, found 0"
+        );
+        assert_eq!(
+            error("dropout = 1.5", 224),
+            "`dropout`: expected a number from 0 to below 1, found 1.5"
+        );
+        assert_eq!(
+            error("dropout = nan", 224),
+            "`dropout`: expected a number from 0 to below 1, found nan"
+        );
+        assert_eq!(
+            error("dept = [4]", 224),
+            "`dept`: expected an option named depth, hidden, dropout, found `dept`"
+        );
+        assert_eq!(
+            error("depth = [4, 4, 4, 4]", 8),
+            "`depth`: expected at most 3 convolutions for pictures of 8×8 pixels, as each is followed by a pool that \
+             halves them, found [4, 4, 4, 4], that is 4"
+        );
+        assert_eq!(
+            error("hidden = 1000000", 224),
+            "`hidden`: expected at most 21399 for 25088 inputs to the hidden layer, found 1000000"
+        );
+    }
+
+    #[test]
+    fn defaults_are_filled_in() {
+        let table = (ENTRY.check)(&"dropout = 0".parse().unwrap()).unwrap();
+        assert_eq!(
+            table,
+            "depth = [4, 8]\nhidden = 512\ndropout = 0.0"
+                .parse()
+                .unwrap()
+        );
+        assert!((ENTRY.check_size)(&"depth = [4, 4, 4]".parse().unwrap(), 8).is_ok());
+    }
+}

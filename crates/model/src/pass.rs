@@ -1,0 +1,99 @@
+//! One run through a network: on which tape, in which mode.
+
+use graft_ops::Tape;
+use graft_stream::{Purpose, stream_key};
+
+use crate::{BatchNormMode, TransferMode, TransferSpec, summary::Trace};
+
+/// One run through a network.
+#[derive(Clone, Copy)]
+pub struct Pass<'a> {
+    tape: &'a Tape,
+    dropout: Option<Draws>,
+    batch_statistics: bool,
+    trace: Option<&'a Trace>,
+}
+
+/// What a dropout mask depends on, besides the layer.
+#[derive(Clone, Copy)]
+struct Draws {
+    seed: u64,
+    repeat: u64,
+    step: u64,
+}
+
+impl<'a> Pass<'a> {
+    /// A training pass: dropout is on, with masks drawn for `(seed, repeat, step, layer)`; batch norm uses the
+    /// batch's statistics and updates the running ones, unless the network's [`TransferSpec`] says otherwise.
+    pub fn training(tape: &'a Tape, seed: u64, repeat: u64, step: u64) -> Self {
+        let dropout = Some(Draws { seed, repeat, step });
+        Self {
+            tape,
+            dropout,
+            batch_statistics: true,
+            trace: None,
+        }
+    }
+
+    /// An evaluation pass: no dropout, running statistics. It depends on nothing but the input and the weights.
+    pub fn evaluation(tape: &'a Tape) -> Self {
+        Self {
+            tape,
+            dropout: None,
+            batch_statistics: false,
+            trace: None,
+        }
+    }
+
+    /// The tape that operations are recorded on.
+    pub fn tape(&self) -> &'a Tape {
+        self.tape
+    }
+
+    /// Whether dropout drops.
+    pub fn is_training(&self) -> bool {
+        self.dropout.is_some()
+    }
+
+    /// Whether batch norm uses the statistics of the batch.
+    pub fn uses_batch_statistics(&self) -> bool {
+        self.batch_statistics
+    }
+
+    /// The key of the mask of dropout layer `layer`; `None` if nothing is dropped.
+    pub fn dropout_key(&self, layer: u64) -> Option<u64> {
+        self.dropout.map(|Draws { seed, repeat, step }| {
+            stream_key(seed, Purpose::Dropout, &[repeat, step, layer])
+        })
+    }
+
+    /// The pass through the backbone. A frozen one is in evaluation mode and goes on `still`, a tape that records
+    /// nothing; only its batch norm may be asked to use the batch's statistics.
+    pub(crate) fn in_backbone(&self, transfer: &TransferSpec, still: &'a Tape) -> Self {
+        let batch_statistics = self.batch_statistics && transfer.batch_norm == BatchNormMode::Batch;
+        match transfer.mode {
+            TransferMode::FineTune => Self {
+                batch_statistics,
+                ..*self
+            },
+            TransferMode::Frozen => Self {
+                tape: still,
+                dropout: None,
+                batch_statistics,
+                trace: self.trace,
+            },
+        }
+    }
+
+    pub(crate) fn with_trace(self, trace: &'a Trace) -> Self {
+        Self {
+            trace: Some(trace),
+            ..self
+        }
+    }
+
+    /// Where layers note what they did, when a summary is made.
+    pub fn trace(&self) -> Option<&'a Trace> {
+        self.trace
+    }
+}

@@ -1,0 +1,294 @@
+//! Finds the file that weights are in: in the given folders, in the caches, on the network, in this order.
+
+use std::path::{Component, Path, PathBuf};
+
+use graft_fetch::{HashPrefix, Options, Progress};
+
+use super::hub::{Hub, HubFailure, HubFile};
+use crate::{ModelError, WeightsSpec};
+
+/// Where weights are looked for.
+#[derive(Clone, Debug)]
+pub struct WeightsFolders {
+    /// Folders that are searched by file name, in this order.
+    pub search: Vec<PathBuf>,
+    /// Refuse to use the network.
+    pub offline: bool,
+    /// Where files from `https://…` are kept.
+    pub cache: PathBuf,
+    /// The Hugging Face hub.
+    pub hub: Hub,
+}
+
+impl WeightsFolders {
+    /// Searches `search`, then the folders in `$GRAFT_WEIGHTS_DIR`. Downloads are kept in the folder `weights` of
+    /// `$GRAFT_CACHE_DIR`, or else of `graft` in the user's cache folder. `$HF_HUB_OFFLINE` forbids the network as
+    /// `offline` does.
+    pub fn from_env(search: &[PathBuf], offline: bool) -> Self {
+        let folders = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let mut all = search.to_vec();
+        if let Some(paths) = folders("GRAFT_WEIGHTS_DIR") {
+            all.extend(std::env::split_paths(&paths).filter(|path| !search.contains(path)));
+        }
+        let cache = folders("GRAFT_CACHE_DIR").map(PathBuf::from);
+        let cache = cache.or_else(|| dirs::cache_dir().map(|folder| folder.join("graft")));
+        Self {
+            search: all,
+            offline: offline || Hub::offline_from_env(),
+            cache: cache
+                .unwrap_or_else(|| PathBuf::from(".graft-cache"))
+                .join("weights"),
+            hub: Hub::from_env(),
+        }
+    }
+
+    /// The first of `names` that is a file in one of the folders; the names are tried in each folder in turn.
+    fn find(&self, names: &[PathBuf]) -> Option<PathBuf> {
+        let places = self
+            .search
+            .iter()
+            .flat_map(|folder| names.iter().map(|name| folder.join(name)));
+        places.into_iter().find(|path| path.is_file())
+    }
+
+    /// Where a person would best put a missing file.
+    fn best_folder(&self) -> PathBuf {
+        self.search
+            .first()
+            .cloned()
+            .unwrap_or_else(|| PathBuf::from("weights"))
+    }
+}
+
+/// The file that `spec` names, fetched if need be.
+///
+/// * `file:PATH`: an absolute path (or one that begins with `~/`), else looked up in the folders, then from the working folder.
+/// * `hf:OWNER/REPO[@REVISION][/FILE]`: in the folders as `OWNER/REPO/FILE`, `OWNER--REPO/FILE`, `REPO/FILE`,
+///   `REPO.safetensors` (the extension being that of FILE) or `FILE`, whatever the revision; then in the hub's
+///   cache; then from the hub. FILE is `model.safetensors` if not given.
+/// * `https://…/NAME`: in the folders as `NAME`, or as a safetensors file of that name; then in the cache; then from
+///   the network. A hash in the name, as in `resnet18-f37072fd.pth`, is checked.
+///
+/// # Errors
+/// When the file is nowhere and the network does not give it, or is forbidden; with the command that gets it.
+pub fn locate(
+    spec: &WeightsSpec,
+    folders: &WeightsFolders,
+    progress: &mut dyn Progress,
+) -> Result<PathBuf, ModelError> {
+    match spec {
+        WeightsSpec::File(path) => locate_file(spec, path, folders),
+        WeightsSpec::Hub {
+            repo,
+            revision,
+            file,
+        } => {
+            let file = HubFile {
+                repo,
+                revision: revision.as_deref().unwrap_or("main"),
+                file: file.as_deref().unwrap_or("model.safetensors"),
+            };
+            locate_on_hub(spec, &file, folders, progress)
+        }
+        WeightsSpec::Url(url) => locate_url(spec, url, folders, progress),
+        WeightsSpec::Trial { .. } => Err(ModelError::Trial {
+            spec: spec.to_string(),
+        }),
+    }
+}
+
+fn locate_file(
+    spec: &WeightsSpec,
+    path: &str,
+    folders: &WeightsFolders,
+) -> Result<PathBuf, ModelError> {
+    let below_home = path
+        .strip_prefix("~/")
+        .and_then(|rest| Some(dirs::home_dir()?.join(rest)));
+    let path = below_home.unwrap_or_else(|| PathBuf::from(path));
+    let places: Vec<PathBuf> = if path.is_absolute() {
+        vec![path.clone()]
+    } else {
+        folders
+            .search
+            .iter()
+            .map(|folder| folder.join(&path))
+            .chain([path.clone()])
+            .collect()
+    };
+    if let Some(found) = places.iter().find(|place| place.exists()) {
+        return Ok(found.clone());
+    }
+    let hint = if path.is_absolute() {
+        "check the path".to_owned()
+    } else {
+        let best = folders.best_folder().join(&path);
+        format!(
+            "put the file at {}, or name the folder that has it with --weights-dir",
+            best.display()
+        )
+    };
+    Err(ModelError::Missing {
+        spec: spec.to_string(),
+        looked: places,
+        hint,
+    })
+}
+
+fn locate_on_hub(
+    spec: &WeightsSpec,
+    file: &HubFile<'_>,
+    folders: &WeightsFolders,
+    progress: &mut dyn Progress,
+) -> Result<PathBuf, ModelError> {
+    let unsafe_part = [file.repo, file.revision, file.file]
+        .into_iter()
+        .find(|part| !is_plain(Path::new(part)));
+    if let Some(part) = unsafe_part {
+        return Err(ModelError::Place {
+            spec: spec.to_string(),
+            problem: format!("`{part}` is no plain name"),
+            hint: "expected hf:OWNER/REPO[@REVISION][/FILE]".to_owned(),
+        });
+    }
+    let names = hub_names(file);
+    if let Some(found) = folders.find(&names).or_else(|| folders.hub.cached(file)) {
+        return Ok(found);
+    }
+    if folders.offline {
+        let looked = looked_for(folders, &names, &folders.hub.cache);
+        let target = folders.best_folder().join(&names[1]);
+        let hint = offline_hint(&folders.hub.url(file), &target, folders);
+        return Err(ModelError::Missing {
+            spec: spec.to_string(),
+            looked,
+            hint,
+        });
+    }
+    folders
+        .hub
+        .fetch(file, progress)
+        .map_err(|HubFailure { reason, hint }| ModelError::Hub {
+            spec: spec.to_string(),
+            endpoint: folders.hub.endpoint.clone(),
+            reason,
+            hint,
+        })
+}
+
+/// The names under which a file of the hub is looked up, the most telling first.
+fn hub_names(file: &HubFile<'_>) -> Vec<PathBuf> {
+    let HubFile { repo, file, .. } = file;
+    let name = repo.rsplit('/').next().unwrap_or(repo);
+    let extension = Path::new(file)
+        .extension()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let base = Path::new(file).file_name().unwrap_or_default();
+    let mut names = vec![
+        Path::new(repo).join(file),
+        Path::new(&repo.replace('/', "--")).join(file),
+        Path::new(name).join(file),
+        PathBuf::from(format!("{name}.{extension}")),
+        PathBuf::from(file),
+        PathBuf::from(base),
+    ];
+    names.dedup();
+    names
+}
+
+fn locate_url(
+    spec: &WeightsSpec,
+    url: &str,
+    folders: &WeightsFolders,
+    progress: &mut dyn Progress,
+) -> Result<PathBuf, ModelError> {
+    let path = url.split(['?', '#']).next().unwrap_or(url);
+    let (_, path) = path.split_once("://").unwrap_or(("", path));
+    let name = path
+        .split_once('/')
+        .and_then(|(_, path)| path.rsplit('/').next())
+        .unwrap_or("");
+    if name.is_empty() || !is_plain(Path::new(name)) {
+        return Err(ModelError::Place {
+            spec: spec.to_string(),
+            problem: "the address does not end with the name of a file".to_owned(),
+            hint: "name the file itself, as in https://download.pytorch.org/models/resnet18-f37072fd.pth".to_owned(),
+        });
+    }
+    let names = [
+        PathBuf::from(name),
+        Path::new(name).with_extension("safetensors"),
+    ];
+    let cached = folders.cache.join(name);
+    if let Some(found) = folders
+        .find(&names)
+        .or_else(|| cached.is_file().then(|| cached.clone()))
+    {
+        return Ok(found);
+    }
+    if folders.offline {
+        let looked = looked_for(folders, &names[..1], &cached);
+        let hint = offline_hint(url, &folders.best_folder().join(name), folders);
+        return Err(ModelError::Missing {
+            spec: spec.to_string(),
+            looked,
+            hint,
+        });
+    }
+    let options = Options {
+        sha256: HashPrefix::in_file_name(name),
+        ..Options::default()
+    };
+    let fetched = graft_fetch::download(url, &cached, &options, progress);
+    fetched.map_err(|error| ModelError::Fetch {
+        spec: spec.to_string(),
+        error,
+    })?;
+    Ok(cached)
+}
+
+fn looked_for(folders: &WeightsFolders, names: &[PathBuf], cache: &Path) -> Vec<PathBuf> {
+    let in_folders = folders
+        .search
+        .iter()
+        .flat_map(|folder| names.iter().map(move |name| folder.join(name)));
+    in_folders.chain([cache.to_owned()]).collect()
+}
+
+fn offline_hint(url: &str, target: &Path, folders: &WeightsFolders) -> String {
+    let target = target.display();
+    let then = if folders.search.is_empty() {
+        format!(
+            " and pass --weights-dir {}",
+            folders.best_folder().display()
+        )
+    } else {
+        String::new()
+    };
+    format!(
+        "the network is forbidden (--offline or HF_HUB_OFFLINE); run once without it, or get the file with \
+         `curl -fL --create-dirs -o '{target}' '{url}'`{then}"
+    )
+}
+
+/// Whether a path stays below the folder that it is joined to.
+fn is_plain(path: &Path) -> bool {
+    let mut parts = path.components().peekable();
+    parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_names_are_joined() {
+        for plain in ["a", "a/b.safetensors", "timm/resnet18.tv_in1k"] {
+            assert!(is_plain(Path::new(plain)), "{plain}");
+        }
+        for other in ["", "..", "../a", "a/../../b", "/etc/passwd"] {
+            assert!(!is_plain(Path::new(other)), "{other}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The crate's tests, one file per subject, in one program so that it is linked once.
+
+mod golden;
+mod hub;
+mod init;
+mod locate;
+mod made_up;
+mod reference;
+mod summary;
+mod torch_files;
+mod transfer;
+mod weight_files;
+
+use graft_model::{Init, ModelSpec, Network};
+
+/// A network of `kind` on the CPU from seed 0.
+fn network(kind: &str, options: &str, classes: usize, size: usize) -> Network {
+    let spec = ModelSpec {
+        kind: kind.to_owned(),
+        options: options.parse().unwrap(),
+    };
+    let init = Init { seed: 0, repeat: 0 };
+    Network::build(&spec, classes, size, &init, &candle_core::Device::Cpu).unwrap()
+}

@@ -1,0 +1,73 @@
+//! The convolutions of ResNet-18 at batch 4 on one thread: forward, and forward with both gradients.
+//!
+//! `cargo bench -p graft-ops`; the example `resnet18_convs` adds them up to a whole network.
+
+use std::hint::black_box;
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use criterion::{Criterion, criterion_group, criterion_main};
+use graft_ops::{Conv2d, Tape, conv2d};
+
+/// (channels in, channels out, kernel, stride, input size)
+const LAYERS: [(usize, usize, usize, usize, usize); 8] = [
+    (3, 64, 7, 2, 224),
+    (64, 64, 3, 1, 56),
+    (64, 128, 3, 2, 56),
+    (64, 128, 1, 2, 56),
+    (128, 128, 3, 1, 28),
+    (256, 256, 3, 1, 14),
+    (256, 512, 3, 2, 14),
+    (512, 512, 3, 1, 7),
+];
+
+const BATCH: usize = 4;
+
+fn wave(shape: &[usize]) -> Result<Tensor> {
+    let count = shape.iter().product::<usize>() as u32;
+    Tensor::arange(0, count, &Device::Cpu)?
+        .to_dtype(DType::F32)?
+        .sin()?
+        .reshape(shape)
+}
+
+fn layers(criterion: &mut Criterion) -> Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .map_err(candle_core::Error::wrap)?;
+    for (c, o, k, stride, size) in LAYERS {
+        let x = Var::from_tensor(&wave(&[BATCH, c, size, size])?)?;
+        let weight = Var::from_tensor(&wave(&[o, c, k, k])?)?;
+        let conv = Conv2d {
+            stride: (stride, stride),
+            padding: (k / 2, k / 2),
+            ..Conv2d::default()
+        };
+        let out = size.div_ceil(stride);
+        let dy = wave(&[BATCH, o, out, out])?;
+        let mut group =
+            criterion.benchmark_group(format!("{c}x{size}x{size} to {o}, {k}x{k}/{stride}"));
+        group.sample_size(10);
+        let forward = |tape: &Tape| conv2d(tape, &x, &weight, None, &conv);
+        group.bench_function("forward", |b| {
+            pool.install(|| b.iter(|| black_box(forward(&Tape::disabled()).is_ok())));
+        });
+        let step = || -> Result<bool> {
+            let tape = Tape::recording();
+            let y = forward(&tape)?;
+            Ok(tape.backward_from(&y, &dy)?.get(&weight).is_some())
+        };
+        group.bench_function("forward and backward", |b| {
+            pool.install(|| b.iter(|| black_box(step().is_ok_and(|found| found))));
+        });
+        group.finish();
+    }
+    Ok(())
+}
+
+fn all(criterion: &mut Criterion) {
+    layers(criterion).expect("the layers' sizes fit");
+}
+
+criterion_group!(benches, all);
+criterion_main!(benches);

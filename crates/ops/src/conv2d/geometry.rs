@@ -1,0 +1,201 @@
+//! The sizes of one convolution, checked once.
+
+use std::ops::Range;
+
+use candle_core::{Result, Shape, Tensor};
+
+use crate::check::{self, invalid};
+
+/// A convolution's parameters beside its weight; pairs are (height, width).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conv2d {
+    /// The distance between the places where the kernel is applied.
+    pub stride: (usize, usize),
+    /// The zeros added at each side.
+    pub padding: (usize, usize),
+    /// The distance between the kernel's elements.
+    pub dilation: (usize, usize),
+    /// The number of groups that the channels are divided into; inputs reach outputs of their group only.
+    pub groups: usize,
+}
+
+impl Default for Conv2d {
+    fn default() -> Self {
+        Self {
+            stride: (1, 1),
+            padding: (0, 0),
+            dilation: (1, 1),
+            groups: 1,
+        }
+    }
+}
+
+/// One axis of a convolution.
+#[derive(Clone, Copy)]
+pub(super) struct Axis {
+    pub(super) input: usize,
+    pub(super) output: usize,
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+    pub(super) padding: usize,
+    pub(super) dilation: usize,
+}
+
+impl Axis {
+    fn new(
+        name: &str,
+        input: usize,
+        kernel: usize,
+        [stride, padding, dilation]: [usize; 3],
+    ) -> Result<Self> {
+        let fail = |message: std::fmt::Arguments| Err(invalid("conv2d", message));
+        if stride == 0 || dilation == 0 {
+            return fail(format_args!(
+                "stride and dilation must be at least 1, found {stride} and {dilation} along the {name}"
+            ));
+        }
+        if kernel == 0 {
+            return fail(format_args!("the kernel's {name} must be at least 1"));
+        }
+        let span = dilation * (kernel - 1) + 1;
+        let Some(room) = (input + 2 * padding).checked_sub(span) else {
+            return fail(format_args!(
+                "a kernel that spans {span} along the {name} does not fit an input of {input} with padding {padding}"
+            ));
+        };
+        Ok(Self {
+            input,
+            output: room / stride + 1,
+            kernel,
+            stride,
+            padding,
+            dilation,
+        })
+    }
+
+    /// The outputs at which element `k` of the kernel meets the input and not its padding.
+    pub(super) fn valid(&self, k: usize) -> Range<usize> {
+        let offset = k * self.dilation;
+        let start = self.padding.saturating_sub(offset).div_ceil(self.stride);
+        let end = (self.input + self.padding)
+            .saturating_sub(offset)
+            .div_ceil(self.stride)
+            .min(self.output);
+        start.min(end)..end
+    }
+
+    /// The input that element `k` of the kernel meets at `output`, which must be valid for it.
+    pub(super) fn input_at(&self, output: usize, k: usize) -> usize {
+        output * self.stride + k * self.dilation - self.padding
+    }
+}
+
+/// The sizes of one convolution.
+#[derive(Clone, Copy)]
+pub(super) struct Geometry {
+    pub(super) n: usize,
+    pub(super) channels: usize,
+    pub(super) outputs: usize,
+    pub(super) groups: usize,
+    pub(super) y: Axis,
+    pub(super) x: Axis,
+}
+
+impl Geometry {
+    pub(super) fn new(x: &Tensor, weight: &Tensor, conv: &Conv2d) -> Result<Self> {
+        const OP: &str = "conv2d";
+        let [n, channels, h, w] = check::dims(OP, "the input", "(n, c, h, w)", x)?;
+        let [outputs, per_group, kh, kw] =
+            check::dims(OP, "the weight", "(o, c/groups, kh, kw)", weight)?;
+        let groups = conv.groups;
+        if groups == 0 || channels % groups != 0 || outputs % groups != 0 {
+            return Err(invalid(
+                OP,
+                format_args!(
+                    "{channels} input and {outputs} output channels can't be divided into {groups} groups"
+                ),
+            ));
+        }
+        if per_group != channels / groups {
+            return Err(invalid(
+                OP,
+                format_args!(
+                    "an input of shape {:?} with {groups} groups needs a weight of shape ({outputs}, {}, {kh}, {kw}), found {:?}",
+                    x.dims(),
+                    channels / groups,
+                    weight.dims()
+                ),
+            ));
+        }
+        let (s, p, d) = (conv.stride, conv.padding, conv.dilation);
+        Ok(Self {
+            n,
+            channels,
+            outputs,
+            groups,
+            y: Axis::new("height", h, kh, [s.0, p.0, d.0])?,
+            x: Axis::new("width", w, kw, [s.1, p.1, d.1])?,
+        })
+    }
+
+    pub(super) fn input_shape(&self) -> Shape {
+        (self.n, self.channels, self.y.input, self.x.input).into()
+    }
+
+    pub(super) fn output_shape(&self) -> Shape {
+        (self.n, self.outputs, self.y.output, self.x.output).into()
+    }
+
+    pub(super) fn weight_shape(&self) -> Shape {
+        (
+            self.outputs,
+            self.group_channels(),
+            self.y.kernel,
+            self.x.kernel,
+        )
+            .into()
+    }
+
+    /// The input channels of one group.
+    pub(super) fn group_channels(&self) -> usize {
+        self.channels / self.groups
+    }
+
+    /// The output channels of one group.
+    pub(super) fn group_outputs(&self) -> usize {
+        self.outputs / self.groups
+    }
+
+    pub(super) fn input_plane(&self) -> usize {
+        self.y.input * self.x.input
+    }
+
+    pub(super) fn output_plane(&self) -> usize {
+        self.y.output * self.x.output
+    }
+
+    pub(super) fn kernel_area(&self) -> usize {
+        self.y.kernel * self.x.kernel
+    }
+
+    /// The products that one output value of a group sums.
+    pub(super) fn depth(&self) -> usize {
+        self.group_channels() * self.kernel_area()
+    }
+
+    /// Multiplications of one pass.
+    pub(super) fn work(&self) -> usize {
+        self.n * self.outputs * self.output_plane() * self.depth()
+    }
+
+    /// Whether the columns of the input are the input itself.
+    pub(super) fn is_pointwise(&self) -> bool {
+        let plain = |axis: &Axis| axis.kernel == 1 && axis.stride == 1 && axis.padding == 0;
+        plain(&self.y) && plain(&self.x)
+    }
+
+    /// Whether an output row is as long as an input row and moves along with it, so that whole planes can be shifted.
+    pub(super) fn keeps_rows(&self) -> bool {
+        self.y.stride == 1 && self.x.stride == 1 && self.x.output == self.x.input
+    }
+}

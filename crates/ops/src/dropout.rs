@@ -1,0 +1,73 @@
+//! Dropout with a mask that depends on a key and on nothing else.
+
+use candle_core::{Result, Shape, Tensor};
+use graft_stream::{block, unit_f32};
+
+use crate::check::invalid;
+use crate::kernel::{Kernel, run1};
+use crate::parallel::for_each_chunk;
+use crate::tape::Tape;
+
+/// Elements per piece of work; a multiple of the four words of a block of the stream.
+const CHUNK: usize = 1 << 14;
+
+/// Sets each element to 0 with probability `p` and multiplies the others by 1/(1 − p) (Srivastava et al. 2014, in the
+/// inverted form of `torch.nn.functional.dropout`).
+///
+/// Element i is kept if word i of the stream `key` ([`graft_stream::stream_key`]) is at least `p`, so the mask is the
+/// same on every device and for every number of threads. An error unless 0 ≤ p < 1.
+pub fn dropout(tape: &Tape, x: &Tensor, p: f64, key: u64) -> Result<Tensor> {
+    if !(0.0..1.0).contains(&p) {
+        return Err(invalid(
+            "dropout",
+            format_args!("the probability must be at least 0 and below 1, found {p}"),
+        ));
+    }
+    let mask = Masked {
+        shape: x.shape().clone(),
+        p: p as f32,
+        scale: (1.0 / (1.0 - p)) as f32,
+        key,
+    };
+    let y = run1(&mask, x)?;
+    if let Some(to_x) = tape.target(x) {
+        tape.record(&y, move |grad, grads| {
+            grads.give(to_x, run1(&mask, grad.tensor())?)
+        });
+    }
+    Ok(y)
+}
+
+/// The operation is linear, so that its gradient is the operation itself.
+struct Masked {
+    shape: Shape,
+    p: f32,
+    scale: f32,
+    key: u64,
+}
+
+impl Kernel<1> for Masked {
+    const NAME: &'static str = "dropout";
+
+    fn shape(&self) -> Shape {
+        self.shape.clone()
+    }
+
+    fn cpu(&self, [x]: [&[f32]; 1]) -> Result<Vec<f32>> {
+        let mut y = vec![0.0; x.len()];
+        for_each_chunk(&mut y, CHUNK, 8 * x.len(), |i, out| {
+            let start = i * CHUNK;
+            let x = &x[start..][..out.len()];
+            let blocks = out.chunks_mut(4).zip(x.chunks(4));
+            for (b, (out, x)) in ((start / 4) as u64..).zip(blocks) {
+                let words = block(self.key, b);
+                for ((out, &x), word) in out.iter_mut().zip(x).zip(words) {
+                    if unit_f32(word) >= self.p {
+                        *out = x * self.scale;
+                    }
+                }
+            }
+        });
+        Ok(y)
+    }
+}

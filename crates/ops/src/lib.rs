@@ -1,0 +1,40 @@
+//! Tensor operations for training on candle: convolution, pooling, batch norm, dropout, losses, and the tape that differentiates them.
+//!
+//! Every operation takes and gives `candle_core::Tensor`s of 32-bit floats and runs as a candle custom op, so that
+//! the device's memory stays candle's. What candle's own backward pass gets wrong or does slowly is not used: each
+//! operation notes on a [`Tape`] how its gradient is computed, and only for the inputs that need one.
+//!
+//! Results do not depend on the number of threads: work is cut into pieces that are fixed by the shapes, and sums are
+//! formed in a fixed order. The pieces run on the rayon pool that is current at the call
+//! (`rayon::ThreadPool::install`), or on the calling thread where that pool has one thread.
+
+mod batch_norm;
+mod check;
+mod conv2d;
+mod cross_entropy;
+mod dropout;
+mod gemm;
+mod kernel;
+mod linear;
+mod parallel;
+mod pool;
+mod reduce;
+mod relu;
+mod scratch;
+mod sgd;
+mod shape;
+mod simd;
+mod softmax;
+mod tape;
+
+pub use batch_norm::{BatchStatistics, batch_norm_eval, batch_norm_train, update_running};
+pub use conv2d::{Conv2d, conv2d};
+pub use cross_entropy::cross_entropy;
+pub use dropout::dropout;
+pub use linear::linear;
+pub use pool::{Pool2d, avg_pool2d, global_avg_pool, max_pool2d};
+pub use relu::relu;
+pub use sgd::{SgdStep, sgd_step};
+pub use shape::{add, cat, flatten, reshape};
+pub use softmax::softmax;
+pub use tape::{Gradients, Tape};

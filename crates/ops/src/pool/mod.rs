@@ -1,0 +1,165 @@
+//! Pooling over windows, and over whole planes.
+
+mod average;
+mod max;
+
+pub use average::{avg_pool2d, global_avg_pool};
+pub use max::max_pool2d;
+
+use candle_core::{Result, Shape, Tensor};
+
+use crate::check::{self, invalid};
+
+/// The windows of a pooling layer; pairs are (height, width).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool2d {
+    /// The size of a window.
+    pub kernel: (usize, usize),
+    /// The distance between windows.
+    pub stride: (usize, usize),
+    /// How far windows may reach past each side, at most half of the kernel.
+    pub padding: (usize, usize),
+    /// Whether a last window that does not fit is kept, if it starts inside the input or the padding before it.
+    pub ceil_mode: bool,
+}
+
+impl Pool2d {
+    /// Square windows without padding, as far apart as they are large.
+    pub fn square(kernel: usize) -> Self {
+        Self {
+            kernel: (kernel, kernel),
+            stride: (kernel, kernel),
+            padding: (0, 0),
+            ceil_mode: false,
+        }
+    }
+}
+
+/// A pooling layer on an input of known size.
+#[derive(Clone, Copy)]
+struct Geometry {
+    n: usize,
+    c: usize,
+    y: Axis,
+    x: Axis,
+}
+
+impl Geometry {
+    fn new(op: &str, input: &Tensor, pool: &Pool2d) -> Result<Self> {
+        let [n, c, h, w] = check::dims(op, "the input", "(n, c, h, w)", input)?;
+        Ok(Self {
+            n,
+            c,
+            y: Axis::new(
+                op,
+                h,
+                pool.kernel.0,
+                pool.stride.0,
+                pool.padding.0,
+                pool.ceil_mode,
+            )?,
+            x: Axis::new(
+                op,
+                w,
+                pool.kernel.1,
+                pool.stride.1,
+                pool.padding.1,
+                pool.ceil_mode,
+            )?,
+        })
+    }
+
+    fn input(&self) -> Shape {
+        (self.n, self.c, self.y.input, self.x.input).into()
+    }
+
+    fn output(&self) -> Shape {
+        (self.n, self.c, self.y.output, self.x.output).into()
+    }
+
+    fn input_plane(&self) -> usize {
+        self.y.input * self.x.input
+    }
+
+    fn output_plane(&self) -> usize {
+        self.y.output * self.x.output
+    }
+
+    fn work(&self) -> usize {
+        self.n * self.c * self.output_plane() * self.y.kernel * self.x.kernel
+    }
+}
+
+/// The windows along one axis.
+#[derive(Clone, Copy)]
+struct Axis {
+    input: usize,
+    output: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+}
+
+impl Axis {
+    fn new(
+        op: &str,
+        input: usize,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+        ceil_mode: bool,
+    ) -> Result<Self> {
+        if kernel == 0 || stride == 0 {
+            return Err(invalid(
+                op,
+                format_args!("kernel and stride must be at least 1, found {kernel} and {stride}"),
+            ));
+        }
+        if padding > kernel / 2 {
+            return Err(invalid(
+                op,
+                format_args!("padding {padding} is more than half of the kernel, {kernel}"),
+            ));
+        }
+        let Some(room) = (input + 2 * padding)
+            .checked_sub(kernel)
+            .filter(|_| input > 0)
+        else {
+            return Err(invalid(
+                op,
+                format_args!(
+                    "a window of {kernel} does not fit an input of {input} with padding {padding}"
+                ),
+            ));
+        };
+        let mut output = if ceil_mode {
+            room.div_ceil(stride) + 1
+        } else {
+            room / stride + 1
+        };
+        // PyTorch's rule: the last window starts inside the input or the padding before it.
+        if ceil_mode && (output - 1) * stride >= input + padding {
+            output -= 1;
+        }
+        Ok(Self {
+            input,
+            output,
+            kernel,
+            stride,
+            padding,
+        })
+    }
+
+    /// The part of window `i` that lies inside the input.
+    fn window(&self, i: usize) -> std::ops::Range<usize> {
+        let start = i * self.stride;
+        let end = (start + self.kernel).saturating_sub(self.padding);
+        start.saturating_sub(self.padding)..end.min(self.input)
+    }
+
+    /// The length of window `i` with the padding that it covers.
+    fn padded_window(&self, i: usize) -> usize {
+        let start = i * self.stride;
+        (start + self.kernel).min(self.input + 2 * self.padding) - start
+    }
+}

@@ -1,0 +1,37 @@
+//! Buffers that a thread keeps between calls, so that convolutions do not ask the system for memory each time.
+
+use std::cell::RefCell;
+
+thread_local! {
+    static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// More buffers than any operation borrows at once are not kept.
+const KEPT: usize = 8;
+
+/// Lends `work` a buffer of `len` floats with unspecified contents.
+pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    let mut buffer = FREE.with_borrow_mut(|free| {
+        let largest_fit = free
+            .iter()
+            .enumerate()
+            .filter(|(_, buffer)| buffer.len() >= len)
+            .min_by_key(|(_, buffer)| buffer.len())
+            .map(|(i, _)| i);
+        match largest_fit {
+            Some(i) => free.swap_remove(i),
+            None => free.pop().unwrap_or_default(),
+        }
+    });
+    if buffer.len() < len {
+        buffer.clear();
+        buffer.resize(len, 0.0);
+    }
+    let result = work(&mut buffer[..len]);
+    FREE.with_borrow_mut(|free| {
+        if free.len() < KEPT {
+            free.push(buffer);
+        }
+    });
+    result
+}

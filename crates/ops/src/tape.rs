@@ -1,0 +1,239 @@
+//! The record of a forward pass, and the walk back over it.
+//!
+//! Reverse-mode differentiation as in `torch.autograd`: an operation with an input that needs a gradient leaves a
+//! closure on the tape, which turns the gradient of its result into those of its inputs. Unlike candle's backward
+//! pass this one computes no gradient that nobody asked for, starts no sum from zeros, and lets go of every saved
+//! activation as soon as it has been used.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+
+use candle_core::{DType, Result, Tensor, TensorId};
+
+use crate::check::{self, invalid};
+use crate::kernel::{InPlace, change1};
+use crate::parallel::for_each_chunk;
+
+/// What one operation does in the backward pass: from the gradient of its result to those of its inputs.
+type Backward = Box<dyn FnOnce(Grad, &mut Gradients) -> Result<()>>;
+
+struct Node {
+    output: TensorId,
+    backward: Backward,
+}
+
+#[derive(Default)]
+struct Recording {
+    tracked: HashSet<TensorId>,
+    nodes: Vec<Node>,
+}
+
+/// The operations of one forward pass, or nothing where no gradient is wanted.
+pub struct Tape {
+    recording: Option<RefCell<Recording>>,
+}
+
+impl Tape {
+    /// A tape that records, for training.
+    pub fn recording() -> Self {
+        Self {
+            recording: Some(RefCell::default()),
+        }
+    }
+
+    /// A tape that records nothing, for evaluation. No operation keeps anything alive for it.
+    pub fn disabled() -> Self {
+        Self { recording: None }
+    }
+
+    /// Whether this tape records.
+    pub fn is_recording(&self) -> bool {
+        self.recording.is_some()
+    }
+
+    /// Whether a gradient has to reach `t`: it is a variable, or the result of a recorded operation on one.
+    /// Always false on a tape that does not record.
+    pub fn needs_grad(&self, t: &Tensor) -> bool {
+        self.recording
+            .as_ref()
+            .is_some_and(|r| t.is_variable() || r.borrow().tracked.contains(&t.id()))
+    }
+
+    /// The id of `t` if a gradient has to reach it.
+    pub(crate) fn target(&self, t: &Tensor) -> Option<TensorId> {
+        self.needs_grad(t).then(|| t.id())
+    }
+
+    /// Notes how the gradient of `output` becomes that of the operation's inputs. To be called by operations of
+    /// which at least one input needs a gradient, and with an output that no other operation has recorded.
+    pub(crate) fn record(
+        &self,
+        output: &Tensor,
+        backward: impl FnOnce(Grad, &mut Gradients) -> Result<()> + 'static,
+    ) {
+        if let Some(recording) = &self.recording {
+            let mut recording = recording.borrow_mut();
+            recording.tracked.insert(output.id());
+            recording.nodes.push(Node {
+                output: output.id(),
+                backward: Box::new(backward),
+            });
+        }
+    }
+
+    /// The gradients of `loss`, a tensor of one element, with respect to the variables it was computed from.
+    /// Gradients of intermediate results are not kept.
+    ///
+    /// An error if the tape does not record, if `loss` has more than one element, or if it depends on no variable.
+    pub fn backward(self, loss: &Tensor) -> Result<Gradients> {
+        if loss.elem_count() != 1 {
+            return Err(invalid(
+                "backward",
+                format_args!(
+                    "the loss must be a single number, found a tensor of shape {:?}",
+                    loss.dims()
+                ),
+            ));
+        }
+        let one = Tensor::ones(loss.shape(), DType::F32, loss.device())?;
+        self.backward_from(loss, &one)
+    }
+
+    /// The gradients with respect to the variables that `output` was computed from, given the gradient of some loss
+    /// with respect to `output`, which has its shape. As `output.backward(gradient)` in `torch`.
+    pub fn backward_from(self, output: &Tensor, gradient: &Tensor) -> Result<Gradients> {
+        const OP: &str = "backward";
+        if !self.is_recording() {
+            return Err(invalid(
+                OP,
+                format_args!(
+                    "the tape is disabled, so nothing was recorded; make it with Tape::recording()"
+                ),
+            ));
+        }
+        if !self.needs_grad(output) {
+            return Err(invalid(
+                OP,
+                format_args!("the loss depends on no variable through the operations of this tape"),
+            ));
+        }
+        check::shape(OP, "the gradient", output.dims(), gradient)?;
+        let mut nodes = self
+            .recording
+            .map_or_else(Vec::new, |recording| recording.into_inner().nodes);
+        let mut gradients = Gradients::default();
+        // The caller may still hold the tensor; and gradients are added up in place, so they have to be dense.
+        let gradient = gradient.detach().contiguous()?;
+        gradients.add(output.id(), Grad::shared(gradient))?;
+        while let Some(node) = nodes.pop() {
+            if let Some(grad) = gradients.grads.remove(&node.output) {
+                (node.backward)(grad, &mut gradients)?;
+            }
+        }
+        Ok(gradients)
+    }
+}
+
+/// The gradients that a backward pass found, by tensor.
+#[derive(Default)]
+pub struct Gradients {
+    grads: HashMap<TensorId, Grad>,
+}
+
+impl Gradients {
+    /// The gradient with respect to the variable `t`, of its shape, or none if the loss does not depend on it.
+    pub fn get(&self, t: &Tensor) -> Option<&Tensor> {
+        self.grads.get(&t.id()).map(|grad| &grad.tensor)
+    }
+
+    /// Takes the gradient with respect to the variable `t` out, so that its memory can be given back early.
+    pub fn take(&mut self, t: &Tensor) -> Option<Tensor> {
+        self.grads.remove(&t.id()).map(|grad| grad.tensor)
+    }
+
+    /// Adds a freshly computed gradient, whose memory nobody else sees, to what `id` has got so far.
+    pub(crate) fn give(&mut self, id: TensorId, tensor: Tensor) -> Result<()> {
+        self.add(id, Grad::owned(tensor))
+    }
+
+    /// Adds a gradient to what `id` has got so far.
+    pub(crate) fn add(&mut self, id: TensorId, grad: Grad) -> Result<()> {
+        let sum = match self.grads.remove(&id) {
+            None => grad,
+            Some(earlier) if earlier.owned => earlier.plus(&grad)?,
+            Some(earlier) if grad.owned => grad.plus(&earlier)?,
+            Some(earlier) => Grad::owned(earlier.into_owned_tensor()?).plus(&grad)?,
+        };
+        self.grads.insert(id, sum);
+        Ok(())
+    }
+}
+
+/// A gradient, and whether its memory belongs to it alone, so that it may be overwritten.
+pub(crate) struct Grad {
+    tensor: Tensor,
+    owned: bool,
+}
+
+impl Grad {
+    fn owned(tensor: Tensor) -> Self {
+        Self {
+            tensor,
+            owned: true,
+        }
+    }
+
+    fn shared(tensor: Tensor) -> Self {
+        Self {
+            tensor,
+            owned: false,
+        }
+    }
+
+    /// The gradient's values.
+    pub(crate) fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// The same values for two receivers, neither of which may overwrite them.
+    pub(crate) fn split(self) -> (Self, Self) {
+        (Self::shared(self.tensor.clone()), Self::shared(self.tensor))
+    }
+
+    /// The same memory seen in another shape.
+    pub(crate) fn reshape(self, shape: &[usize]) -> Result<Self> {
+        Ok(Self {
+            tensor: self.tensor.reshape(shape)?,
+            owned: self.owned,
+        })
+    }
+
+    /// A tensor that may be overwritten: the gradient itself where nobody else sees it, else a copy.
+    pub(crate) fn into_owned_tensor(self) -> Result<Tensor> {
+        if self.owned {
+            Ok(self.tensor)
+        } else {
+            self.tensor.force_contiguous()
+        }
+    }
+
+    fn plus(self, other: &Self) -> Result<Self> {
+        change1(&AddAssign, &self.tensor, &other.tensor)?;
+        Ok(self)
+    }
+}
+
+struct AddAssign;
+
+impl InPlace<1> for AddAssign {
+    const NAME: &'static str = "sum of gradients";
+
+    fn cpu(&self, target: &mut [f32], [other]: [&[f32]; 1]) -> Result<()> {
+        const CHUNK: usize = 1 << 16;
+        let work = target.len();
+        for_each_chunk(target, CHUNK, work, |i, chunk| {
+            crate::simd::add_assign(chunk, &other[i * CHUNK..][..chunk.len()]);
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,221 @@
+//! Random sizes against the plain loops.
+
+use candle_core::Tensor;
+use graft_ops::{
+    Conv2d, Pool2d, Tape, avg_pool2d, batch_norm_train, conv2d, cross_entropy, linear, max_pool2d,
+    softmax,
+};
+use proptest::prelude::*;
+
+use crate::arrays::{Array, assert_close};
+use crate::plain;
+
+/// The three gradients and the result of a convolution against plain loops.
+fn check_conv(x: [usize; 4], w: [usize; 4], conv: &Conv2d) {
+    let (x, w, b) = (
+        Array::normal(&x, 1),
+        Array::normal(&w, 2),
+        Array::normal(&[w[0]], 3),
+    );
+    let (vx, vw, vb) = (x.var(), w.var(), b.var());
+    let tape = Tape::recording();
+    let y = conv2d(&tape, &vx, &vw, Some(&vb), conv).expect("the sizes fit");
+    assert_close("y", &y, &plain::conv2d(&x, &w, Some(&b), conv), 3e-6);
+    let dy = Array::normal(y.dims(), 4);
+    let gradients = tape
+        .backward_from(&y, &dy.tensor())
+        .expect("it was recorded");
+    let [dx, dw, db] = plain::conv2d_gradients(&x, &w, &dy, conv);
+    let get = |t: &Tensor| gradients.get(t).expect("each input is a variable").clone();
+    assert_close("dx", &get(&vx), &dx, 3e-6);
+    assert_close("dw", &get(&vw), &dw, 3e-6);
+    assert_close("db", &get(&vb), &db, 3e-6);
+}
+
+/// Sizes large enough that the columns are cut into several tiles, of rows and of pictures.
+#[test]
+fn conv2d_in_several_tiles() {
+    let same = Conv2d {
+        padding: (1, 1),
+        ..Conv2d::default()
+    };
+    check_conv([2, 12, 41, 37], [8, 12, 3, 3], &same);
+    check_conv([7, 40, 9, 7], [24, 40, 3, 3], &same);
+    check_conv([5, 130, 4, 5], [70, 130, 3, 3], &same);
+    check_conv(
+        [5, 24, 15, 14],
+        [16, 24, 3, 3],
+        &Conv2d {
+            stride: (2, 2),
+            ..same
+        },
+    );
+    check_conv([3, 70, 20, 19], [40, 70, 1, 1], &Conv2d::default());
+    check_conv([9, 300, 6, 6], [20, 300, 1, 1], &Conv2d::default());
+    check_conv(
+        [1, 3, 64, 61],
+        [8, 3, 7, 7],
+        &Conv2d {
+            stride: (2, 2),
+            padding: (3, 3),
+            ..same
+        },
+    );
+    check_conv(
+        [2, 16, 30, 31],
+        [16, 1, 5, 3],
+        &Conv2d {
+            padding: (2, 1),
+            groups: 16,
+            ..same
+        },
+    );
+    check_conv(
+        [3, 32, 12, 13],
+        [64, 8, 3, 3],
+        &Conv2d { groups: 4, ..same },
+    );
+}
+
+fn convolutions() -> impl Strategy<Value = ([usize; 4], [usize; 4], Conv2d)> {
+    let channels = (1usize..4, 1usize..4, 1usize..4);
+    let pair = |range: std::ops::Range<usize>| (range.clone(), range);
+    (
+        1usize..4,
+        channels,
+        pair(1..10),
+        pair(1..4),
+        pair(1..4),
+        pair(0..4),
+        pair(1..3),
+    )
+        .prop_filter_map(
+            "the kernel has to fit",
+            |(n, (groups, c, o), size, kernel, stride, padding, dilation)| {
+                let fits = |i: usize, k: usize, p: usize, d: usize| i + 2 * p > d * (k - 1);
+                let ok = fits(size.0, kernel.0, padding.0, dilation.0)
+                    && fits(size.1, kernel.1, padding.1, dilation.1);
+                ok.then_some((
+                    [n, groups * c, size.0, size.1],
+                    [groups * o, c, kernel.0, kernel.1],
+                    Conv2d {
+                        stride,
+                        padding,
+                        dilation,
+                        groups,
+                    },
+                ))
+            },
+        )
+}
+
+fn pools() -> impl Strategy<Value = ([usize; 4], Pool2d)> {
+    let pair = |range: std::ops::Range<usize>| (range.clone(), range);
+    (
+        pair(1..4),
+        pair(1..9),
+        pair(1..5),
+        pair(1..5),
+        pair(0..3),
+        any::<bool>(),
+    )
+        .prop_filter_map(
+            "the windows have to fit",
+            |((n, c), size, kernel, stride, padding, ceil_mode)| {
+                let fits = |i: usize, k: usize, p: usize| p <= k / 2 && i + 2 * p >= k;
+                (fits(size.0, kernel.0, padding.0) && fits(size.1, kernel.1, padding.1)).then_some(
+                    (
+                        [n, c, size.0, size.1],
+                        Pool2d {
+                            kernel,
+                            stride,
+                            padding,
+                            ceil_mode,
+                        },
+                    ),
+                )
+            },
+        )
+}
+
+/// The gradient of a pool is linear in dy, so it has to be the adjoint: Σ dy·pool(x') = Σ dx·x' where pool is linear.
+fn inner(a: &Tensor, b: &Array) -> f64 {
+    let a = crate::arrays::values(a);
+    a.iter()
+        .zip(&b.values)
+        .map(|(&a, b)| f64::from(a) * b)
+        .sum()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn conv2d_of_any_size((x, w, conv) in convolutions()) {
+        check_conv(x, w, &conv);
+    }
+
+    #[test]
+    fn max_pool2d_of_any_size((x, pool) in pools()) {
+        let x = Array::distinct(&x, 1);
+        let var = x.var();
+        let tape = Tape::recording();
+        let y = max_pool2d(&tape, &var, &pool).expect("the sizes fit");
+        let expected = plain::max_pool2d(&x, &pool);
+        assert_close("y", &y, &expected, 0.0);
+        // Each output's gradient arrives where its value came from: Σ dx·x = Σ dy·y.
+        let dy = Array::normal(y.dims(), 2);
+        let dx = tape.backward_from(&y, &dy.tensor()).expect("recorded").take(&var).expect("a variable");
+        let total: f64 = dy.values.iter().zip(&expected.values).map(|(d, y)| d * y).sum();
+        prop_assert!((inner(&dx, &x) - total).abs() < 1e-4 * (1.0 + total.abs()));
+    }
+
+    #[test]
+    fn avg_pool2d_of_any_size((x, pool) in pools(), count: bool) {
+        let x = Array::normal(&x, 1);
+        let var = x.var();
+        let tape = Tape::recording();
+        let y = avg_pool2d(&tape, &var, &pool, count).expect("the sizes fit");
+        let expected = plain::avg_pool2d(&x, &pool, count);
+        assert_close("y", &y, &expected, 1e-6);
+        let dy = Array::normal(y.dims(), 2);
+        let dx = tape.backward_from(&y, &dy.tensor()).expect("recorded").take(&var).expect("a variable");
+        // Linear: Σ dx·z = Σ dy·pool(z) for any z.
+        let z = Array::normal(&x.dims, 3);
+        let total: f64 = dy.values.iter().zip(&plain::avg_pool2d(&z, &pool, count).values).map(|(d, y)| d * y).sum();
+        prop_assert!((inner(&dx, &z) - total).abs() < 1e-4 * (1.0 + total.abs()));
+    }
+
+    #[test]
+    fn linear_of_any_size(n in 1usize..9, i in 1usize..40, o in 1usize..600) {
+        let (x, w, b) = (Array::normal(&[n, i], 1), Array::normal(&[o, i], 2), Array::normal(&[o], 3));
+        let y = linear(&Tape::disabled(), &x.tensor(), &w.tensor(), Some(&b.tensor())).expect("the sizes fit");
+        assert_close("y", &y, &plain::linear(&x, &w, Some(&b)), 2e-6);
+    }
+
+    #[test]
+    fn batch_norm_of_any_size(n in 1usize..4, c in 1usize..5, h in 1usize..6, w in 2usize..40, shift in -100.0..100.0) {
+        let mut x = Array::normal(&[n, c, h, w], 1);
+        x.values.iter_mut().for_each(|v| *v = f64::from((*v + shift) as f32));
+        let (g, b) = (Array::normal(&[c], 2), Array::normal(&[c], 3));
+        let (y, found) = batch_norm_train(&Tape::disabled(), &x.tensor(), &g.tensor(), &b.tensor(), 1e-5).expect("enough values");
+        assert_close("y", &y, &plain::batch_norm_train(&x, &g, &b, 1e-5), 3e-5);
+        let (mean, var) = plain::statistics(&x);
+        assert_close("mean", &found.mean, &Array { dims: vec![c], values: mean }, 1e-6);
+        assert_close("var", &found.var, &Array { dims: vec![c], values: var }, 1e-6);
+    }
+
+    #[test]
+    fn losses_of_any_size(n in 1usize..6, k in 1usize..9, scale in 0.1..2000.0) {
+        let mut x = Array::normal(&[n, k], 1);
+        x.values.iter_mut().for_each(|v| *v = f64::from((*v * scale) as f32));
+        let labels: Vec<u32> = (0..n).map(|i| (i % k) as u32).collect();
+        let loss = cross_entropy(&Tape::disabled(), &x.tensor(), &labels).expect("labels are in range");
+        let p = plain::softmax(&x);
+        prop_assert!(loss.to_scalar::<f32>().is_ok_and(f32::is_finite));
+        assert_close("softmax", &softmax(&x.tensor()).expect("(n, k)"), &p, 1e-6);
+        if scale < 50.0 {
+            assert_close("loss", &loss, &plain::cross_entropy(&x, &labels), 1e-6);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! The rows of a trial's CSV files.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Fields, Row, format_float};
+
+/// A line of a trial's `epochs.csv`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRow {
+    /// Number of the epoch, from 1.
+    pub epoch: u32,
+    /// Optimizer steps since the trial began, at the end of the epoch.
+    pub step: u64,
+    /// Mean loss over the training pictures as they were seen during the epoch.
+    pub train_loss: f64,
+    /// Part of the training pictures that were classified correctly as they were seen, from 0 to 1.
+    pub train_accuracy: f64,
+    /// Mean loss over the validation pictures after the epoch; NaN if they were not looked at.
+    pub val_loss: f64,
+    /// Part of the validation pictures that are classified correctly, from 0 to 1; NaN likewise.
+    pub val_accuracy: f64,
+    /// Learning rate of the epoch's last step.
+    pub lr: f64,
+}
+
+/// A line of a trial's `timing.csv`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TimingRow {
+    /// Number of the epoch, from 1.
+    pub epoch: u32,
+    /// Wall-clock seconds of the epoch, validation included.
+    pub seconds: f64,
+    /// Training pictures per second of training.
+    pub images_per_second: f64,
+}
+
+/// A line of a trial's `predictions.csv`: what the best checkpoint says about a validation picture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PredictionRow {
+    /// Number of the picture in the split.
+    pub index: usize,
+    /// The picture's name as its source gives it.
+    pub file: String,
+    /// Its class.
+    pub label: u32,
+    /// The class that the network finds most probable.
+    pub predicted: u32,
+    /// The probability that the network gives to it, from 0 to 1.
+    pub probability: f64,
+}
+
+/// The epoch with the highest validation accuracy; the first of several. None if there is no accuracy at all.
+pub fn best_epoch(rows: &[EpochRow]) -> Option<&EpochRow> {
+    rows.iter()
+        .filter(|row| !row.val_accuracy.is_nan())
+        .reduce(|best, row| {
+            if row.val_accuracy > best.val_accuracy {
+                row
+            } else {
+                best
+            }
+        })
+}
+
+/// Epochs come one after another, and none is missing.
+fn next_epoch(epoch: u32, previous: Option<u32>) -> Result<(), String> {
+    match previous {
+        None if epoch <= 1 => Ok(()),
+        None => Err(format!("the first epoch is {epoch}, expected 1")),
+        Some(previous) if previous.checked_add(1) == Some(epoch) => Ok(()),
+        Some(previous) => Err(format!("epoch {epoch} follows epoch {previous}")),
+    }
+}
+
+impl Row for EpochRow {
+    const HEADER: &'static [&'static str] = &[
+        "epoch",
+        "step",
+        "train_loss",
+        "train_accuracy",
+        "val_loss",
+        "val_accuracy",
+        "lr",
+    ];
+
+    fn cells(&self) -> Vec<String> {
+        let mut cells = vec![self.epoch.to_string(), self.step.to_string()];
+        cells.extend(
+            [
+                self.train_loss,
+                self.train_accuracy,
+                self.val_loss,
+                self.val_accuracy,
+                self.lr,
+            ]
+            .map(format_float),
+        );
+        cells
+    }
+
+    fn parse(fields: &Fields<'_>) -> Result<Self, String> {
+        Ok(Self {
+            epoch: fields.whole("epoch")?,
+            step: fields.whole("step")?,
+            train_loss: fields.float("train_loss")?,
+            train_accuracy: fields.float("train_accuracy")?,
+            val_loss: fields.float("val_loss")?,
+            val_accuracy: fields.float("val_accuracy")?,
+            lr: fields.float("lr")?,
+        })
+    }
+
+    fn follows(&self, previous: Option<&Self>) -> Result<(), String> {
+        next_epoch(self.epoch, previous.map(|row| row.epoch))?;
+        match previous {
+            Some(row) if row.step > self.step => {
+                Err(format!("step {} follows step {}", self.step, row.step))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Row for TimingRow {
+    const HEADER: &'static [&'static str] = &["epoch", "seconds", "images_per_second"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.epoch.to_string(),
+            format_float(self.seconds),
+            format_float(self.images_per_second),
+        ]
+    }
+
+    fn parse(fields: &Fields<'_>) -> Result<Self, String> {
+        Ok(Self {
+            epoch: fields.whole("epoch")?,
+            seconds: fields.float("seconds")?,
+            images_per_second: fields.float("images_per_second")?,
+        })
+    }
+
+    fn follows(&self, previous: Option<&Self>) -> Result<(), String> {
+        next_epoch(self.epoch, previous.map(|row| row.epoch))
+    }
+}
+
+impl Row for PredictionRow {
+    const HEADER: &'static [&'static str] = &["index", "file", "label", "predicted", "probability"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.index.to_string(),
+            self.file.clone(),
+            self.label.to_string(),
+            self.predicted.to_string(),
+            format_float(self.probability),
+        ]
+    }
+
+    fn parse(fields: &Fields<'_>) -> Result<Self, String> {
+        Ok(Self {
+            index: fields.whole("index")?,
+            file: fields.text("file")?.to_owned(),
+            label: fields.whole("label")?,
+            predicted: fields.whole("predicted")?,
+            probability: fields.float("probability")?,
+        })
+    }
+
+    fn follows(&self, previous: Option<&Self>) -> Result<(), String> {
+        match previous {
+            Some(row) if row.index >= self.index => Err(format!(
+                "picture {} follows picture {}",
+                self.index, row.index
+            )),
+            _ => Ok(()),
+        }
+    }
+}

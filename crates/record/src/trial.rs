@@ -1,0 +1,133 @@
+//! The folder of one trial.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{
+    EpochRow, Manifest, PredictionRow, RecordError, State, Status, TimingRow, TrialLock,
+    atomic::remove_stale,
+    document::{read_json, read_toml, write_json, write_toml},
+    table::{read_table, write_table},
+};
+
+/// The folder of one trial. Making this value touches no disk; [`TrialFolder::create`] or a lock does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrialFolder {
+    path: PathBuf,
+}
+
+impl TrialFolder {
+    /// The trial in this folder, which need not exist yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The newest checkpoint, from which a killed trial goes on.
+    pub fn last_checkpoint(&self) -> PathBuf {
+        self.path.join("last.safetensors")
+    }
+
+    /// The checkpoint of the epoch with the best validation accuracy.
+    pub fn best_checkpoint(&self) -> PathBuf {
+        self.path.join("best.safetensors")
+    }
+
+    /// Makes the folder and those above it.
+    pub fn create(&self) -> Result<(), RecordError> {
+        fs::create_dir_all(&self.path)
+            .map_err(|error| RecordError::io("create folder", &self.path, error))
+    }
+
+    /// Takes the trial, or says at once who has it. Makes the folder, and removes what a killed process left half written.
+    pub fn lock(&self) -> Result<TrialLock, RecordError> {
+        self.lock_within(Duration::ZERO)
+    }
+
+    /// As [`lock`](Self::lock), but waits for a holder that is about to end, such as the worker of a sweep
+    /// that was just killed.
+    pub fn lock_within(&self, wait: Duration) -> Result<TrialLock, RecordError> {
+        self.create()?;
+        let lock = TrialLock::take(&self.path, wait)?;
+        remove_stale(&self.path)?;
+        Ok(lock)
+    }
+
+    /// How far the trial is; none if it never began.
+    ///
+    /// # Errors
+    /// A `status.json` that can't be read is an error that names it, for the report to show.
+    /// A sweep asks [`is_finished`](Self::is_finished), for which such a trial is to be run again.
+    pub fn status(&self) -> Result<Option<Status>, RecordError> {
+        read_json(&self.path.join("status.json"), Status::FORMAT)
+    }
+
+    /// Whether the trial has a finished record: a readable status that says so. Everything else is to be run.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.status(), Ok(Some(status)) if status.state == State::Finished)
+    }
+
+    /// Writes `status.json`.
+    pub fn write_status(&self, status: &Status) -> Result<(), RecordError> {
+        write_json(&self.path.join("status.json"), status)
+    }
+
+    /// What the trial is; none if it never began.
+    pub fn manifest(&self) -> Result<Option<Manifest>, RecordError> {
+        read_toml(&self.path.join("trial.toml"), Manifest::FORMAT)
+    }
+
+    /// Writes `trial.toml`.
+    pub fn write_manifest(&self, manifest: &Manifest) -> Result<(), RecordError> {
+        write_toml(&self.path.join("trial.toml"), manifest)
+    }
+
+    /// The epochs so far; none if the file is not there yet.
+    pub fn epochs(&self) -> Result<Vec<EpochRow>, RecordError> {
+        read_table(&self.path.join("epochs.csv"))
+    }
+
+    /// Writes `epochs.csv` whole.
+    pub fn write_epochs(&self, rows: &[EpochRow]) -> Result<(), RecordError> {
+        write_table(&self.path.join("epochs.csv"), rows)
+    }
+
+    /// How long the epochs took; none if the file is not there yet.
+    pub fn timing(&self) -> Result<Vec<TimingRow>, RecordError> {
+        read_table(&self.path.join("timing.csv"))
+    }
+
+    /// Writes `timing.csv` whole.
+    pub fn write_timing(&self, rows: &[TimingRow]) -> Result<(), RecordError> {
+        write_table(&self.path.join("timing.csv"), rows)
+    }
+
+    /// What the best checkpoint says about the validation pictures; none if the file is not there yet.
+    pub fn predictions(&self) -> Result<Vec<PredictionRow>, RecordError> {
+        read_table(&self.path.join("predictions.csv"))
+    }
+
+    /// Writes `predictions.csv` whole.
+    pub fn write_predictions(&self, rows: &[PredictionRow]) -> Result<(), RecordError> {
+        write_table(&self.path.join("predictions.csv"), rows)
+    }
+
+    /// Adds a line to `log.txt`. This file is for people: it is not flushed to the disk and never read back.
+    pub fn append_log(&self, line: &str) -> Result<(), RecordError> {
+        let path = self.path.join("log.txt");
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(format!("{}\n", line.trim_end()).as_bytes()))
+            .map_err(|error| RecordError::io("write", &path, error))
+    }
+}

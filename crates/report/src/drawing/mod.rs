@@ -1,0 +1,16 @@
+//! Drawing: a canvas of pixels, colours that everybody can tell apart, and charts of lines over epochs.
+
+mod axis;
+mod canvas;
+mod chart;
+mod palette;
+mod stroke;
+mod text;
+
+pub(crate) use canvas::Canvas;
+pub(crate) use chart::{Chart, LegendEntry, Panel, Series};
+pub(crate) use palette::{
+    AXIS, BACKGROUND, GRID, INK, MUTED, RIGHT, WRONG, shade, tint, variant_color,
+};
+pub(crate) use stroke::Dash;
+pub(crate) use text::{Align, Font};

@@ -1,0 +1,108 @@
+//! The PNG figures of a report.
+
+mod batch;
+mod confusion;
+mod curves;
+mod errors;
+mod lines;
+mod predictions;
+mod tiles;
+
+use std::path::{Path, PathBuf};
+
+use graft_record::safe_name;
+
+use crate::{ReportError, drawing::Canvas, summary::summaries, sweep::Sweep};
+
+/// One kind of figure, of which there may be one file for each variant, or none if the records lack something.
+pub(crate) trait Figure {
+    /// Draws what can be drawn. Records that can't be read go to [`Output::problem`].
+    fn draw(&self, sweep: &Sweep, output: &mut Output<'_>) -> Result<(), ReportError>;
+}
+
+/// Every figure. A new one is a file in this folder and a line here.
+const REGISTRY: &[&dyn Figure] = &[
+    &curves::Curves,
+    &errors::Errors,
+    &predictions::Predictions,
+    &batch::Batch,
+    &confusion::Confusion,
+];
+
+/// Where figures go.
+pub(crate) struct Output<'a> {
+    folder: &'a Path,
+    files: Vec<PathBuf>,
+    problems: Vec<String>,
+}
+
+impl Output<'_> {
+    /// Writes a figure.
+    fn save(&mut self, name: &str, canvas: Canvas) -> Result<(), ReportError> {
+        let path = self.folder.join(name);
+        canvas.write(&path)?;
+        self.files.push(path);
+        Ok(())
+    }
+
+    /// Notes what could not be read.
+    fn problem(&mut self, problem: &impl ToString) {
+        self.problems.push(problem.to_string());
+    }
+}
+
+/// Draws every figure into `folder`; returns the paths, and what could not be read.
+pub(crate) fn write_all(
+    sweep: &Sweep,
+    folder: &Path,
+) -> Result<(Vec<PathBuf>, Vec<String>), ReportError> {
+    let mut output = Output {
+        folder,
+        files: Vec::new(),
+        problems: Vec::new(),
+    };
+    for figure in REGISTRY {
+        figure.draw(sweep, &mut output)?;
+    }
+    Ok((output.files, output.problems))
+}
+
+/// `errors-<variant>.png`, with awkward names made safe.
+fn variant_file(kind: &str, variant: &str) -> String {
+    format!("{kind}-{}.png", safe_name(variant))
+}
+
+/// The cell that stands for a variant in figures with room for one: that with the highest mean validation
+/// accuracy at the last epoch, the first of several. None if no trial of the variant is finished.
+fn best_cell<'a>(sweep: &'a Sweep, variant: &str) -> Option<&'a str> {
+    summaries(sweep)
+        .into_iter()
+        .filter(|summary| summary.variant == variant && summary.n > 0)
+        .reduce(|best, summary| {
+            if summary.last.mean > best.last.mean {
+                summary
+            } else {
+                best
+            }
+        })
+        .map(|summary| summary.cell)
+}
+
+/// The name of a class; its number if the plan has no name for it.
+fn class_name(sweep: &Sweep, label: u32) -> String {
+    sweep
+        .plan
+        .classes
+        .get(label as usize)
+        .cloned()
+        .unwrap_or_else(|| format!("class {label}"))
+}
+
+/// `pretrained`, or `pretrained, lr=0.001` with a grid.
+fn group_name(sweep: &Sweep, variant: &str, cell: &str) -> String {
+    if sweep.has_grid() {
+        format!("{variant}, {cell}")
+    } else {
+        variant.to_owned()
+    }
+}

@@ -1,0 +1,66 @@
+//! The CSV tables of a report.
+
+mod comparisons;
+mod epochs;
+mod summary;
+mod timing;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use graft_record::{TrialKey, atomic_write};
+
+use crate::{ReportError, sweep::Sweep};
+
+/// A CSV file beside the trials.
+pub(crate) trait Table {
+    /// Its name in the results folder.
+    fn file_name(&self) -> &'static str;
+
+    /// The names of its columns.
+    fn header(&self) -> &'static [&'static str];
+
+    /// Its rows, with cells in the order of the header.
+    fn rows(&self, sweep: &Sweep) -> Vec<Vec<String>>;
+}
+
+/// Every table. A new one is a file in this folder and a line here.
+const REGISTRY: &[&dyn Table] = &[
+    &epochs::Epochs,
+    &timing::Timing,
+    &summary::SummaryTable,
+    &comparisons::Comparisons,
+];
+
+/// Writes every table into `folder` and returns their paths.
+pub(crate) fn write_all(sweep: &Sweep, folder: &Path) -> Result<Vec<PathBuf>, ReportError> {
+    let mut files = Vec::new();
+    for table in REGISTRY {
+        let path = folder.join(table.file_name());
+        let rows = table.rows(sweep);
+        atomic_write(&path, |file| {
+            let mut writer = csv::Writer::from_writer(file);
+            writer
+                .write_record(table.header())
+                .map_err(io::Error::from)?;
+            for row in rows {
+                writer.write_record(row).map_err(io::Error::from)?;
+            }
+            writer.flush()
+        })?;
+        files.push(path);
+    }
+    Ok(files)
+}
+
+/// The cells that say which trial a row belongs to: variant, cell, repeat and seed.
+fn key_cells(key: &TrialKey, seed: u64) -> Vec<String> {
+    vec![
+        key.variant.clone(),
+        key.cell.clone(),
+        key.repeat.to_string(),
+        seed.to_string(),
+    ]
+}

@@ -1,0 +1,30 @@
+//! What the commands do. Each returns what goes to stdout; only progress and warnings are written to stderr here.
+
+mod folders;
+mod report;
+mod summary;
+mod sweep;
+
+pub use report::report;
+pub use summary::summary;
+pub use sweep::sweep;
+
+use crate::failure::Failure;
+
+/// What a command has to say at its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// For stdout.
+    pub text: String,
+    /// What was not as it should be, although there is something to say.
+    pub failure: Option<Failure>,
+}
+
+impl From<String> for Answer {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            failure: None,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `graft summary`: the layers of a network.
+
+use graft_model::{
+    BatchNormMode, Init, ModelError, ModelSpec, Network, TransferMode, TransferSpec, WeightFile,
+    WeightsFolders, WeightsSpec, find, locate, registry,
+};
+use toml::{Table, Value};
+
+use super::{Answer, folders};
+use crate::{cli::SummaryArgs, failure::Failure, progress::DownloadProgress};
+
+/// Builds the network and prints its layers.
+pub fn summary(args: &SummaryArgs) -> Result<Answer, Failure> {
+    let entry = find(&args.model).map_err(|error| unknown_model(&error))?;
+    let written = parse_options(&args.options)?;
+    let options = (entry.check)(&written).map_err(|error| {
+        Failure::bad_input(format!("{}: {error}", entry.name)).hint(known_options(entry.options))
+    })?;
+    let spec = ModelSpec {
+        kind: entry.name.to_owned(),
+        options,
+    };
+    let size = args.size.map_or(entry.default_size, |size| size as usize);
+    let bad = |error: ModelError| Failure::bad_input(error);
+    let init = Init { seed: 0, repeat: 1 };
+    let device = graft_trainer::device::open("cpu").map_err(Failure::bad_input)?;
+    let mut network =
+        Network::build(&spec, args.classes as usize, size, &init, &device).map_err(bad)?;
+    let mut text = String::new();
+    if let Some(weights) = &args.weights {
+        let weights: WeightsSpec = weights.parse().map_err(Failure::bad_input)?;
+        let places = WeightsFolders::from_env(&args.weights_dir, folders::is_offline(args.offline));
+        let path = locate(&weights, &places, &mut DownloadProgress::default()).map_err(bad)?;
+        let file = WeightFile::open(&path).map_err(bad)?;
+        let report = network.load_backbone(&file).map_err(bad)?;
+        text = format!(
+            "weights {weights} ({})\n{report}\n",
+            folders::display(&path)
+        );
+    }
+    let mode = if args.frozen {
+        TransferMode::Frozen
+    } else {
+        TransferMode::FineTune
+    };
+    network.set_transfer(&TransferSpec {
+        mode,
+        batch_norm: BatchNormMode::Running,
+        head_lr: 1.0,
+    });
+    let table = network.summary(args.batch_size as usize).map_err(bad)?;
+    Ok(Answer::from(format!("{table}{text}")))
+}
+
+/// The error of an unknown kind with the list of the known ones.
+fn unknown_model(error: &ModelError) -> Failure {
+    let known: Vec<&str> = registry().iter().map(|entry| entry.name).collect();
+    Failure::bad_input(format!(
+        "{error}\nhint: the networks are {}",
+        known.join(", ")
+    ))
+}
+
+fn known_options(options: &[graft_model::OptionInfo]) -> String {
+    let lines: Vec<String> = options
+        .iter()
+        .map(|option| format!("`{}`: {}", option.name, option.meaning))
+        .collect();
+    format!("options are {}", lines.join("; "))
+}
+
+/// `KEY=VALUE` arguments as a table. A value is read as TOML, and as text if it is none.
+fn parse_options(arguments: &[String]) -> Result<Table, Failure> {
+    let mut options = Table::new();
+    for argument in arguments {
+        let Some((key, value)) = argument.split_once('=') else {
+            return Err(Failure::bad_input(format!(
+                "--option {argument}: expected KEY=VALUE"
+            )));
+        };
+        let (key, value) = (key.trim(), value.trim());
+        let document: Option<Table> = format!("value = {value}").parse().ok();
+        let parsed = document.and_then(|mut table| table.remove("value"));
+        options.insert(
+            key.to_owned(),
+            parsed.unwrap_or_else(|| Value::String(value.to_owned())),
+        );
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_as_in_an_experiment_file() {
+        let arguments =
+            ["depth=[4, 8]", "hidden = 512", "dropout=0.5", "name=text"].map(str::to_owned);
+        let options = parse_options(&arguments).unwrap();
+        let expected: Table = "depth = [4, 8]\nhidden = 512\ndropout = 0.5\nname = 'text'"
+            .parse()
+            .unwrap();
+        assert_eq!(options, expected);
+        let failure = parse_options(&["depth".to_owned()]).unwrap_err();
+        assert_eq!(failure.text, "error: --option depth: expected KEY=VALUE");
+    }
+}

@@ -1,0 +1,74 @@
+//! `graft sweep --dry-run`: what would be run, and how long it might take. Writes nothing.
+
+use std::fmt::Write;
+
+use graft_data::DataFolders;
+use graft_model::WeightsFolders;
+use graft_record::ResultsFolder;
+
+use super::{Answer, Standing, materials::Materials, outlook, results_root, standings};
+use crate::{
+    cli::SweepArgs,
+    experiment::Experiment,
+    failure::Failure,
+    plan::{Estimate, Plan},
+    progress::rough,
+};
+
+/// Prints the plan of a sweep.
+pub(super) fn dry_run(
+    args: &SweepArgs,
+    experiment: &Experiment,
+    data: &DataFolders,
+    weights: &WeightsFolders,
+    workers: usize,
+) -> Result<Answer, Failure> {
+    let mut materials = Materials::look(experiment, data, weights);
+    if data.offline && !materials.missing.is_empty() {
+        return Materials::gather(experiment, data, weights).map(|_| Answer::default());
+    }
+    let plan = Plan::new(experiment, &mut materials)?;
+    // The folder may not exist; then no trial has begun.
+    let folder = |trial: &crate::plan::PlannedTrial| {
+        let root = results_root(&args.results_dir, &trial.experiment);
+        match ResultsFolder::open(&root) {
+            Ok(results) => results.trial(&trial.key),
+            Err(_) => graft_record::TrialFolder::new(root),
+        }
+    };
+    let standings = standings(&plan, folder, args.retry_failed);
+    let mut places = 0..;
+    let finished = |_: &_| {
+        places
+            .next()
+            .is_some_and(|place: usize| standings[place] == Standing::Finished)
+    };
+    let estimate = Estimate::new(&plan, |source| materials.pictures(source), finished);
+    let mut text = estimate.to_string();
+    let left_alone = standings
+        .iter()
+        .filter(|s| matches!(s, Standing::Failed(_) | Standing::Blocked(_)))
+        .count();
+    let to_run = standings
+        .iter()
+        .filter(|s| matches!(s, Standing::ToRun { .. }))
+        .count();
+    if left_alone > 0 {
+        let _ = writeln!(
+            text,
+            "{left_alone} failed earlier and are left alone; --retry-failed runs them again"
+        );
+    }
+    let time = match outlook(&plan, &standings, folder).remaining(workers.min(to_run.max(1))) {
+        _ if to_run == 0 => "nothing to do".to_owned(),
+        Some(time) => format!("about {}, by the timing of earlier trials", rough(time)),
+        None => "unknown: no trial of this experiment has been timed yet".to_owned(),
+    };
+    let _ = writeln!(text, "workers: {}", workers.min(to_run.max(1)));
+    let _ = writeln!(text, "time: {time}");
+    for missing in &materials.missing {
+        let first = missing.lines().next().unwrap_or_default();
+        let _ = writeln!(text, "not here yet: {first}");
+    }
+    Ok(Answer::from(text))
+}

@@ -1,0 +1,163 @@
+//! What the trials of a sweep need before the first epoch: pictures, weight files, and the hashes of both.
+
+use std::{path::PathBuf, sync::Arc};
+
+use graft_data::{DataFolders, Source, SourceSpec, Split, ensure_present, open};
+use graft_model::{WeightFile, WeightsFolders, WeightsSpec, locate};
+
+use crate::{
+    experiment::{Experiment, Variant},
+    failure::Failure,
+    plan::{Fingerprints, Pictures},
+    progress::DownloadProgress,
+};
+
+/// What an experiment needs, with that of the experiments that its weights come from. Each is named once.
+#[derive(Default)]
+struct Needs<'e> {
+    sources: Vec<&'e SourceSpec>,
+    weights: Vec<&'e WeightsSpec>,
+}
+
+impl<'e> Needs<'e> {
+    fn of(experiment: &'e Experiment) -> Self {
+        let mut needs = Self::default();
+        for variant in &experiment.variants {
+            needs.add(experiment, variant);
+        }
+        needs
+    }
+
+    fn add(&mut self, experiment: &'e Experiment, variant: &'e Variant) {
+        if !self.sources.contains(&&experiment.source) {
+            self.sources.push(&experiment.source);
+        }
+        for settings in &variant.settings {
+            match (experiment.parent(settings), &settings.weights) {
+                (Some((parent, variant)), _) => self.add(parent, variant),
+                (None, Some(weights)) if !self.weights.contains(&weights) => {
+                    self.weights.push(weights);
+                }
+                (None, _) => {}
+            }
+        }
+    }
+}
+
+/// Opened sources and found weight files.
+#[derive(Default)]
+pub(super) struct Materials {
+    sources: Vec<(SourceSpec, Arc<dyn Source>)>,
+    weights: Vec<(WeightsSpec, PathBuf)>,
+    /// What is missing, in full messages. Only a dry run goes on with something missing.
+    pub(super) missing: Vec<String>,
+}
+
+impl Materials {
+    /// Finds everything, and fetches what may be fetched.
+    ///
+    /// # Errors
+    /// With everything that is missing.
+    pub(super) fn gather(
+        experiment: &Experiment,
+        data: &DataFolders,
+        weights: &WeightsFolders,
+    ) -> Result<Self, Failure> {
+        let materials = Self::collect(experiment, weights, data, |source| {
+            ensure_present(source, data, &mut DownloadProgress::default())
+                .map_err(|error| error.to_string())
+        });
+        if materials.missing.is_empty() {
+            return Ok(materials);
+        }
+        let messages: Vec<String> = materials
+            .missing
+            .iter()
+            .map(|message| format!("error: {message}"))
+            .collect();
+        Err(Failure::bad_input(messages.join("\n")))
+    }
+
+    /// Finds what is there and notes what is missing. Nothing is fetched or written.
+    pub(super) fn look(
+        experiment: &Experiment,
+        data: &DataFolders,
+        weights: &WeightsFolders,
+    ) -> Self {
+        let weights = WeightsFolders {
+            offline: true,
+            ..weights.clone()
+        };
+        Self::collect(experiment, &weights, data, |_| Ok(()))
+    }
+
+    fn collect(
+        experiment: &Experiment,
+        weights: &WeightsFolders,
+        data: &DataFolders,
+        mut ensure: impl FnMut(&SourceSpec) -> Result<(), String>,
+    ) -> Self {
+        let needs = Needs::of(experiment);
+        let mut materials = Self::default();
+        // Weights first: they are seldom large, and a missing one should not be found after a long download of data.
+        for spec in needs.weights {
+            match locate(spec, weights, &mut DownloadProgress::default()) {
+                Ok(path) => materials.weights.push((spec.clone(), path)),
+                Err(error) => materials.missing.push(error.to_string()),
+            }
+        }
+        for spec in needs.sources {
+            let opened =
+                ensure(spec).and_then(|()| open(spec, data).map_err(|error| error.to_string()));
+            match opened {
+                Ok(source) => materials.sources.push((spec.clone(), source)),
+                Err(error) => materials.missing.push(error),
+            }
+        }
+        materials
+    }
+
+    /// The pictures of a source that was found.
+    pub(super) fn source(&self, spec: &SourceSpec) -> Option<&Arc<dyn Source>> {
+        self.sources
+            .iter()
+            .find(|(known, _)| known == spec)
+            .map(|(_, source)| source)
+    }
+
+    /// The number of pictures of a source that was found.
+    pub(super) fn pictures(&self, spec: &SourceSpec) -> Option<Pictures> {
+        let source = self.source(spec)?;
+        Some(Pictures {
+            train: source.len(Split::Train) as u64,
+            val: source.len(Split::Val) as u64,
+        })
+    }
+
+    /// The file of weights that were found.
+    pub(super) fn weights_file(&self, spec: &WeightsSpec) -> Option<&PathBuf> {
+        self.weights
+            .iter()
+            .find(|(known, _)| known == spec)
+            .map(|(_, path)| path)
+    }
+}
+
+impl Fingerprints for Materials {
+    type Error = Failure;
+
+    fn data(&mut self, spec: &SourceSpec) -> Result<String, Failure> {
+        match self.source(spec) {
+            Some(source) => source.fingerprint().map_err(Failure::bad_input),
+            None => Ok("missing".to_owned()),
+        }
+    }
+
+    fn weights(&mut self, spec: &WeightsSpec) -> Result<String, Failure> {
+        let Some(path) = self.weights_file(spec) else {
+            return Ok("missing".to_owned());
+        };
+        let file = WeightFile::open(path).map_err(Failure::bad_input)?;
+        Ok(file.fingerprint().to_owned())
+    }
+}

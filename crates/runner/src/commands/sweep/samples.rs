@@ -1,0 +1,122 @@
+//! The pictures that the figures show: some validation pictures as the networks see them, and a training batch.
+
+use graft_data::{Mode, Normalization, Picture, Scratch, Source, Split, Transform};
+use graft_record::{ResultsFolder, Sample, SampleKind, Thumbnail};
+use graft_stream::{Purpose, Stream};
+
+use crate::{experiment::Experiment, failure::Failure};
+
+/// Validation pictures to keep.
+const SHOWN: usize = 24;
+/// Pictures of the training batch to keep.
+const SHOWN_OF_BATCH: usize = 32;
+
+/// Writes the pictures. One that can't be read is left out: the trials will tell of it.
+pub(super) fn write(
+    results: &ResultsFolder,
+    experiment: &Experiment,
+    source: &dyn Source,
+) -> Result<(), Failure> {
+    // The pictures of the first variant: the others differ in size at most.
+    let Some(settings) = experiment
+        .variants
+        .first()
+        .and_then(|variant| variant.settings.first())
+    else {
+        return Ok(());
+    };
+    let plain = Normalization {
+        mean: [0.0; 3],
+        std: [1.0; 3],
+    };
+    let transform = Transform::new(&settings.transform, plain).map_err(Failure::bad_input)?;
+    let seed = experiment.seed;
+    let mut viewer = Viewer {
+        source,
+        transform,
+        scratch: Scratch::default(),
+    };
+    let mut samples = Vec::new();
+    for index in spread(source, seed).into_iter().take(SHOWN) {
+        let mut unused = Stream::new(seed, Purpose::Show, &[]);
+        if let Some(view) = viewer.view(Split::Val, index, Mode::Evaluation, &mut unused) {
+            samples.push((
+                sample(SampleKind::Val, index, source, Split::Val, index),
+                view,
+            ));
+        }
+    }
+    // The very first batch of the first repeat.
+    let order = Stream::new(seed, Purpose::Shuffle, &[1, 1]).permutation(source.len(Split::Train));
+    for (place, index) in order
+        .into_iter()
+        .take(settings.train.batch_size.min(SHOWN_OF_BATCH))
+        .enumerate()
+    {
+        let mut stream = Stream::new(seed, Purpose::Augment, &[1, 1, index as u64]);
+        if let Some(view) = viewer.view(Split::Train, index, Mode::Training, &mut stream) {
+            samples.push((
+                sample(SampleKind::Batch, place, source, Split::Train, index),
+                view,
+            ));
+        }
+    }
+    results
+        .write_samples(&samples)
+        .map_err(Failure::some_failed)
+}
+
+fn sample(
+    kind: SampleKind,
+    place: usize,
+    source: &dyn Source,
+    split: Split,
+    index: usize,
+) -> Sample {
+    Sample {
+        kind,
+        index: place,
+        label: source.label(split, index),
+        name: source.name(split, index),
+    }
+}
+
+/// All validation pictures, drawn by lot, the classes taking turns.
+fn spread(source: &dyn Source, seed: u64) -> Vec<usize> {
+    let mut classes: Vec<Vec<usize>> = vec![Vec::new(); source.classes().len()];
+    for index in Stream::new(seed, Purpose::Show, &[0]).permutation(source.len(Split::Val)) {
+        classes[source.label(Split::Val, index) as usize].push(index);
+    }
+    let longest = classes.iter().map(Vec::len).max().unwrap_or(0);
+    (0..longest)
+        .flat_map(|turn| {
+            classes
+                .iter()
+                .filter_map(move |class| class.get(turn).copied())
+        })
+        .collect()
+}
+
+/// Looks at pictures as a network does.
+struct Viewer<'s> {
+    source: &'s dyn Source,
+    transform: Transform,
+    scratch: Scratch,
+}
+
+impl Viewer<'_> {
+    fn view(
+        &mut self,
+        split: Split,
+        index: usize,
+        mode: Mode,
+        stream: &mut Stream,
+    ) -> Option<Thumbnail> {
+        let picture = self.source.load(split, index).ok()?;
+        let Picture { width, height, rgb } = self
+            .transform
+            .view(&picture, mode, stream, &mut self.scratch)
+            .ok()?;
+        Some(Thumbnail { width, height, rgb })
+    }
+}

@@ -1,0 +1,171 @@
+//! The results folders of a sweep: that of its experiment and those of the experiments it starts from.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use graft_record::{Plan as PlanRecord, ResultsFolder, SweepLock, TrialFolder, TrialKey};
+
+use super::{materials::Materials, results_root, samples};
+use crate::{
+    experiment::Experiment,
+    failure::Failure,
+    plan::{Plan, PlannedTrial},
+};
+
+/// A results folder that is this sweep's alone while it lives.
+pub(super) struct Site {
+    pub(super) results: ResultsFolder,
+    _lock: SweepLock,
+    /// Whether this sweep made the folder.
+    made: bool,
+}
+
+impl Site {
+    /// Makes the folder and takes it, or says who has it or why it can't be written.
+    pub(super) fn take(results_dir: &Path, experiment: &str) -> Result<Self, Failure> {
+        let root = results_root(results_dir, experiment);
+        let made = !root.exists();
+        let results = ResultsFolder::create(&root).map_err(Failure::bad_input)?;
+        let lock = results.lock().map_err(Failure::bad_input)?;
+        Ok(Self {
+            results,
+            _lock: lock,
+            made,
+        })
+    }
+
+    /// Removes the folder again if this sweep made it and nothing was written into it.
+    pub(super) fn abandon(self) {
+        if self.made {
+            let root = self.results.root();
+            // Only empty folders can be removed this way, so nothing is lost whatever else is in them.
+            let removed = fs::remove_dir(root.join("trials"))
+                .and_then(|()| fs::remove_file(root.join(".lock")))
+                .and_then(|()| fs::remove_dir(root));
+            // A leftover does no harm.
+            drop(removed);
+        }
+    }
+}
+
+/// The results folders of all experiments of a plan, by name of the experiment.
+pub(super) struct Sites {
+    by_name: BTreeMap<String, Site>,
+}
+
+impl Sites {
+    /// The folders of a plan: that of the experiment itself is taken already, those of its sources are taken now.
+    pub(super) fn take(
+        results_dir: &Path,
+        experiment: &Experiment,
+        own: Site,
+        plan: &Plan,
+    ) -> Result<Self, Failure> {
+        let mut by_name = BTreeMap::from([(experiment.name.clone(), own)]);
+        for trial in &plan.trials {
+            if !by_name.contains_key(&trial.experiment) {
+                by_name.insert(
+                    trial.experiment.clone(),
+                    Site::take(results_dir, &trial.experiment)?,
+                );
+            }
+        }
+        Ok(Self { by_name })
+    }
+
+    /// The results of an experiment of the plan.
+    pub(super) fn results(&self, experiment: &str) -> &ResultsFolder {
+        &self.by_name[experiment].results
+    }
+
+    /// All results folders with the names of their experiments.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &ResultsFolder)> {
+        self.by_name
+            .iter()
+            .map(|(name, site)| (name, &site.results))
+    }
+
+    /// The folder of a trial.
+    pub(super) fn trial(&self, trial: &PlannedTrial) -> TrialFolder {
+        self.results(&trial.experiment).trial(&trial.key)
+    }
+
+    /// Writes what the reports need to know of each experiment: itself, its plan and its pictures.
+    pub(super) fn describe(
+        &self,
+        experiment: &Experiment,
+        plan: &Plan,
+        materials: &Materials,
+    ) -> Result<(), Failure> {
+        for (name, site) in &self.by_name {
+            let Some(described) = find(experiment, name) else {
+                continue;
+            };
+            let Some(source) = materials.source(&described.source) else {
+                continue;
+            };
+            let results = &site.results;
+            results
+                .write_experiment(described.to_toml())
+                .map_err(Failure::some_failed)?;
+            let mut record = plan_record(described, plan, source.classes());
+            if name != &experiment.name {
+                keep_earlier_trials(results, &mut record);
+            }
+            results.write_plan(&record).map_err(Failure::some_failed)?;
+            samples::write(results, described, &**source)?;
+        }
+        Ok(())
+    }
+}
+
+/// The experiment of a name among `experiment` and those that it starts from.
+fn find<'e>(experiment: &'e Experiment, name: &str) -> Option<&'e Experiment> {
+    if experiment.name == name {
+        return Some(experiment);
+    }
+    experiment
+        .parents
+        .values()
+        .find_map(|parent| find(parent, name))
+}
+
+fn plan_record(experiment: &Experiment, plan: &Plan, classes: &[String]) -> PlanRecord {
+    PlanRecord {
+        format: PlanRecord::FORMAT,
+        experiment: experiment.name.clone(),
+        seed: experiment.seed,
+        repeats: experiment.repeats,
+        reference: Some(experiment.reference.clone()),
+        variants: experiment
+            .variants
+            .iter()
+            .map(|variant| variant.name.clone())
+            .collect(),
+        cells: experiment.cells.clone(),
+        classes: classes.to_vec(),
+        trials: plan
+            .of(&experiment.name)
+            .map(|trial| trial.key.clone())
+            .collect(),
+    }
+}
+
+/// A sweep plans only those trials of a source experiment that it needs. Others that the source's own sweep planned
+/// stay in its plan, unless they are older versions of the needed ones.
+fn keep_earlier_trials(results: &ResultsFolder, record: &mut PlanRecord) {
+    let Ok(Some(earlier)) = results.plan() else {
+        return;
+    };
+    let place = |key: &TrialKey| (key.variant.clone(), key.cell.clone(), key.repeat);
+    for key in earlier.trials {
+        let known = record.variants.contains(&key.variant) && record.cells.contains(&key.cell);
+        if known
+            && record
+                .trials
+                .iter()
+                .all(|other| place(other) != place(&key))
+        {
+            record.trials.push(key);
+        }
+    }
+}

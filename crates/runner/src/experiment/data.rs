@@ -1,0 +1,164 @@
+//! Reads `[data]` and `[data.transform]`.
+
+use graft_data::{
+    GeneratedSpec, GeneratedTask, ImageFolderSpec, OnBadImage, SourceSpec, SplitFolders, Step,
+    StepError, TransformSpec,
+};
+
+use super::{
+    fields::{Fields, Scope},
+    rules::{Flag, List, Parsed, Text, WebAddress, Whole, Word},
+    suggest::{nearest, one_of},
+};
+
+type ReadSource = fn(&Fields<'_>) -> Option<SourceSpec>;
+
+/// The words of `source` and how each reads its keys.
+const SOURCES: &[(&str, ReadSource)] = &[("image-folder", image_folder), ("generated", generated)];
+
+/// Largest side of an input in pixels.
+const LARGEST_SIZE: i64 = 4096;
+
+/// Reads where the pictures come from; the transform is read elsewhere.
+pub(super) fn source(fields: Fields<'_>) -> Option<SourceSpec> {
+    fields.node("transform");
+    // Without a source nobody knows which of the other keys are right.
+    let read = fields.required("source", &Word(SOURCES))?;
+    let source = read(&fields);
+    fields.finish();
+    source
+}
+
+fn image_folder(fields: &Fields<'_>) -> Option<SourceSpec> {
+    let path = fields.required("path", &Text("the folder of the pictures"));
+    let url = fields.optional("url", &WebAddress);
+    let url_is_good = url.is_some() || fields.node("url").is_none();
+    let splits = fields.table("splits").and_then(|splits| {
+        let folder = Text("the folder of the split below `path`");
+        let train = splits.or("train", &folder, "train");
+        let val = splits.or("val", &folder, "val");
+        splits.finish();
+        Some(SplitFolders {
+            train: train?,
+            val: val?,
+        })
+    });
+    let exif_orientation = fields.or("exif_orientation", &Flag, false);
+    let on_bad_image = fields.or("on_bad_image", &Word(ON_BAD_IMAGE), "error");
+    Some(SourceSpec::ImageFolder(ImageFolderSpec {
+        path: path?,
+        url: url_is_good.then_some(url)?,
+        splits: splits?,
+        exif_orientation: exif_orientation?,
+        on_bad_image: on_bad_image?,
+    }))
+}
+
+const ON_BAD_IMAGE: &[(&str, OnBadImage)] =
+    &[("error", OnBadImage::Error), ("skip", OnBadImage::Skip)];
+
+fn generated(fields: &Fields<'_>) -> Option<SourceSpec> {
+    const TASKS: &[(&str, GeneratedTask)] = &[
+        ("source", GeneratedTask::Source),
+        ("target", GeneratedTask::Target),
+    ];
+    let pictures = Whole(1, 10_000_000);
+    let task = fields.required("task", &Word(TASKS));
+    let side = fields.required("side", &Whole(8, 1024));
+    let train = fields.required("train", &pictures);
+    let val = fields.required("val", &pictures);
+    let seed = fields.or("seed", &Whole(0, i64::MAX), 0);
+    Some(SourceSpec::Generated(GeneratedSpec {
+        task: task?,
+        side: side? as u32,
+        train: train? as usize,
+        val: val? as usize,
+        seed: seed?,
+    }))
+}
+
+/// Reads `[data.transform]`. The input is as large as generated pictures are, or else as networks for `ImageNet` expect.
+pub(super) fn transform(fields: Fields<'_>, source: Option<&SourceSpec>) -> Option<TransformSpec> {
+    let transform = read_transform(&fields, source);
+    fields.finish();
+    transform
+}
+
+fn read_transform(fields: &Fields<'_>, source: Option<&SourceSpec>) -> Option<TransformSpec> {
+    let size = match source {
+        Some(SourceSpec::Generated(generated)) => generated.side,
+        _ => 224,
+    };
+    let steps = List(
+        Parsed::with("a transform", step),
+        "a list of transforms, such as [\"resize 256\", \"center-crop\"]",
+    );
+    let size = fields.or("size", &Whole(1, LARGEST_SIZE), i64::from(size));
+    let train = vec!["random-resized-crop", "horizontal-flip"];
+    let train = fields.or("train", &steps, train);
+    let eval = size.map(|size| default_eval(size as u32));
+    let eval = eval.map(|eval| fields.or_following("eval", &steps, eval, Some(SIZE)));
+    if size.is_none() {
+        fields.node("eval");
+    }
+    let (size, eval) = (size? as u32, eval?);
+    if fields.scope() == Scope::File {
+        // A variant or the grid may change one of them yet.
+        return None;
+    }
+    // Each list is checked beside one that is good, so that both are told about.
+    let good = || vec![Step::CenterCrop(None)];
+    let with = |train, eval| TransformSpec { size, train, eval };
+    let train = train.filter(|train| is_good(fields, "train", &with(train.clone(), good())));
+    let eval = eval.filter(|eval| is_good(fields, "eval", &with(good(), eval.clone())));
+    Some(with(train?, eval?))
+}
+
+/// Reports what is wrong with `list` of `transform`.
+fn is_good(fields: &Fields<'_>, list: &str, transform: &TransformSpec) -> bool {
+    let Err(error) = transform.check() else {
+        return true;
+    };
+    let text = error.to_string();
+    let (message, hint) = match text.split_once("\nhint: ") {
+        Some((message, hint)) => (message, Some(hint.to_owned())),
+        None => (text.as_str(), None),
+    };
+    let origin = fields
+        .node(list)
+        .map_or(fields.origin(), |node| &node.origin);
+    fields.sink().problem_with_hint(origin, message, hint);
+    false
+}
+
+/// The key that the default of `eval` follows.
+const SIZE: &str = "data.transform.size";
+
+/// The usual evaluation on `ImageNet`, 256 to 224 pixels, at any size.
+fn default_eval(size: u32) -> Vec<String> {
+    let side = (u64::from(size) * 256 + 112) / 224;
+    vec![format!("resize {side}"), "center-crop".to_owned()]
+}
+
+/// Reads a step; a misspelt one gets a suggestion.
+fn step(text: &str) -> Result<Step, String> {
+    text.parse().map_err(|error: StepError| match &error {
+        StepError::Unknown(word) => match nearest(word, Step::NAMES) {
+            Some(name) => format!("{error}; did you mean `{name}`?"),
+            None => format!("{error}; expected {}", one_of(Step::NAMES)),
+        },
+        StepError::Argument { .. } => error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evaluation_follows_the_size() {
+        for (size, side) in [(224, 256), (32, 37), (299, 342), (1, 1), (4096, 4681)] {
+            assert_eq!(default_eval(size)[0], format!("resize {side}"));
+        }
+    }
+}

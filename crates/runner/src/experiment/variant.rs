@@ -1,0 +1,206 @@
+//! Reads a `[[variant]]`: its network, how weights are transferred, and what it overrides.
+
+use graft_data::SourceSpec;
+use graft_model::{BatchNormMode, ModelSpec, TransferMode, TransferSpec, WeightsSpec, registry};
+
+use super::{
+    Settings, data,
+    fields::{Fields, Scope, Sink},
+    rules::{Number, Parsed, Rule, Word},
+    train,
+    tree::{Node, Origin, Table, Value},
+};
+
+/// A variant as written, with the file's `[train]` and `[data.transform]` below what it overrides. `file_origin` is
+/// where keys are missing that neither has.
+pub(super) fn merged(file: &Table, file_origin: &Origin, variant: &Table) -> Table {
+    let mut merged = variant.clone();
+    for path in [&["train"][..], &["data", "transform"]] {
+        let below = file.at(path);
+        let node = match (below, variant.at(path)) {
+            (Some(below), Some(over)) => match (below.table(), over.table()) {
+                (Some(ours), Some(theirs)) => Node {
+                    value: Value::Table(ours.merged(theirs)),
+                    origin: below.origin.clone(),
+                },
+                _ => over.clone(),
+            },
+            (Some(below), None) => below.clone(),
+            (None, Some(_)) => continue,
+            (None, None) => Node {
+                value: Value::Table(Table::default()),
+                origin: Origin {
+                    key: path.join("."),
+                    ..file_origin.clone()
+                },
+            },
+        };
+        // A `data` that is no table is left to be found wrong.
+        let blocked = variant
+            .get(path[0])
+            .is_some_and(|node| node.table().is_none());
+        if !blocked {
+            merged.assign(path, node);
+        }
+    }
+    merged
+}
+
+/// Reads a merged variant, which has the values of the grid's cell in it.
+pub(super) fn settings(
+    table: &Table,
+    origin: &Origin,
+    source: Option<&SourceSpec>,
+    sink: &Sink,
+) -> Option<Settings> {
+    let fields = Fields::new(table, origin, Scope::Variant, sink);
+    fields.node("name");
+    let (model, weights) = match fields.required_table("model") {
+        Some(fields) => model(fields),
+        None => (None, None),
+    };
+    let transfer = transfer(&fields, weights.as_ref().map(Option::is_some));
+    // What these lack is missing from the file as a whole, unless the variant has a table of its own.
+    let train = fields.table("train").and_then(train::recipe);
+    let transform = fields.table("data").and_then(|fields| {
+        let below = fields.table("transform");
+        let transform = below.and_then(|fields| data::transform(fields, source));
+        fields.finish();
+        transform
+    });
+    fields.finish();
+    let settings = Settings {
+        model: model?,
+        weights: weights?,
+        transfer: transfer?,
+        transform: transform?,
+        train: train?,
+    };
+    check_size(&settings, table, origin, sink)?;
+    Some(settings)
+}
+
+/// Reads the network and its weights.
+#[expect(
+    clippy::option_option,
+    reason = "no weights are not the same as weights that can't be read"
+)]
+fn model(fields: Fields<'_>) -> (Option<ModelSpec>, Option<Option<WeightsSpec>>) {
+    let weights = match fields.node("weights") {
+        None => Some(None),
+        Some(node) => {
+            let expected =
+                "`hf:OWNER/REPO`, `https://…`, `file:PATH` or `trial:EXPERIMENT/VARIANT`";
+            Parsed::new(expected).read(node, fields.sink()).map(Some)
+        }
+    };
+    let kinds: Vec<_> = registry().iter().map(|entry| (entry.name, entry)).collect();
+    // Without a kind nobody knows which of the other keys are right.
+    let Some(entry) = fields.required("kind", &Word(&kinds)) else {
+        return (None, weights);
+    };
+    let mut written = toml::Table::new();
+    let mut nodes: Vec<(&str, &Node)> = Vec::new();
+    for option in entry.options {
+        if let Some(node) = fields.node(option.name) {
+            written.insert(option.name.to_owned(), node.to_toml());
+            nodes.push((option.name, node));
+        }
+    }
+    // Each refused option is reported and left out, until the rest is right.
+    let mut good = true;
+    let checked = loop {
+        match (entry.check)(&written) {
+            Ok(checked) => break Some(checked),
+            Err(error) => {
+                good = false;
+                let node = nodes.iter().find(|(name, _)| *name == error.key);
+                match node {
+                    Some((_, node)) => fields.sink().wrong(node, &error.expected),
+                    None => fields.sink().problem(fields.origin(), error.to_string()),
+                }
+                if written.remove(&error.key).is_none() {
+                    break None;
+                }
+            }
+        }
+    };
+    for (name, value) in checked.iter().flatten() {
+        if !written.contains_key(name) {
+            fields.default(name, value.clone(), None);
+        }
+    }
+    fields.finish();
+    let model = checked.filter(|_| good).map(|options| ModelSpec {
+        kind: entry.name.to_owned(),
+        options,
+    });
+    (model, weights)
+}
+
+/// Reads how weights are transferred; `weighted` says whether there are any, if that is known.
+fn transfer(fields: &Fields<'_>, weighted: Option<bool>) -> Option<TransferSpec> {
+    const MODES: &[(&str, TransferMode)] = &[
+        ("fine-tune", TransferMode::FineTune),
+        ("frozen", TransferMode::Frozen),
+    ];
+    const STATISTICS: &[(&str, BatchNormMode)] = &[
+        ("batch", BatchNormMode::Batch),
+        ("running", BatchNormMode::Running),
+    ];
+    let node = fields.node("transfer");
+    if node.is_none() && weighted == Some(true) {
+        fields.default("transfer", "fine-tune".into(), None);
+    }
+    let mode = node.map_or(Some(TransferMode::FineTune), |node| {
+        Word(MODES).read(node, fields.sink())
+    });
+    if mode == Some(TransferMode::Frozen)
+        && weighted == Some(false)
+        && let Some(node) = node
+    {
+        fields.sink().problem_with_hint(
+            &node.origin,
+            "only the head of a frozen network trains, so its backbone needs weights, and the model has none",
+            Some("give the model `weights`, or leave `transfer` out to train it from scratch".to_owned()),
+        );
+    }
+    let statistics = match mode {
+        Some(TransferMode::Frozen) => "running",
+        _ => "batch",
+    };
+    let batch_norm = fields.or_following(
+        "batch_norm",
+        &Word(STATISTICS),
+        statistics,
+        Some("transfer"),
+    );
+    let head_lr = fields.or("head_lr", &Number::Positive(1e6), 1.0);
+    Some(TransferSpec {
+        mode: mode?,
+        batch_norm: batch_norm?,
+        head_lr: head_lr?,
+    })
+}
+
+/// Whether the network can take pictures of the transform's size.
+fn check_size(settings: &Settings, table: &Table, origin: &Origin, sink: &Sink) -> Option<()> {
+    let entry = registry()
+        .iter()
+        .find(|entry| entry.name == settings.model.kind)?;
+    let size = settings.transform.size;
+    let error = (entry.check_size)(&settings.model.options, size as usize).err();
+    let Some(error) = error else {
+        return Some(());
+    };
+    let (path, message) = if error.key == "size" {
+        let message = format!("{} needs {}, found {size}", entry.name, error.expected);
+        (vec!["data", "transform", "size"], message)
+    } else {
+        let message = format!("expected {}, found {}", error.expected, error.found);
+        (vec!["model", &error.key], message)
+    };
+    let node = table.at(&path).or_else(|| table.at(&path[..1]));
+    sink.problem(node.map_or(origin, |node| &node.origin), message);
+    None
+}

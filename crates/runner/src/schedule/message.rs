@@ -1,0 +1,109 @@
+//! What the sweep and its workers say to each other: one JSON object a line over the worker's stdin and stdout.
+
+use graft_record::{EpochRow, TimingRow};
+use graft_trainer::StepProgress;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// From the sweep to a worker.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum ToWorker {
+    /// Run this trial on so many threads.
+    Run {
+        /// Threads to compute with.
+        threads: usize,
+        /// A [`graft_trainer::Trial`].
+        trial: Value,
+    },
+    /// End the running trial with a checkpoint and wait for the next order.
+    Yield,
+    /// End the running trial with a checkpoint and exit. The end of the stream means the same, since then the sweep
+    /// is gone.
+    Stop,
+}
+
+/// From a worker to the sweep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum FromWorker {
+    /// The trial is accepted. A worker that dies before it says so has done nothing to the trial.
+    Started,
+    /// A step is done. Not every step is told.
+    Step {
+        /// Where the trial is.
+        progress: StepProgress,
+    },
+    /// An epoch is done.
+    Epoch {
+        /// Its figures.
+        row: EpochRow,
+        /// Its speed.
+        timing: TimingRow,
+    },
+    /// The trial has ended; the worker waits for the next one.
+    Ended {
+        /// How.
+        end: End,
+    },
+}
+
+/// How a trial ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "kebab-case")]
+pub enum End {
+    /// All epochs are done.
+    Finished {
+        /// The epoch with the best validation accuracy.
+        best_epoch: u32,
+        /// That accuracy, from 0 to 1.
+        best_val_accuracy: f64,
+    },
+    /// It was told to stop and can be resumed.
+    Interrupted,
+    /// The loss was not finite.
+    Diverged {
+        /// In which epoch, from 1.
+        epoch: u32,
+        /// In which step, from 1.
+        step: u64,
+    },
+    /// It could not be run to its end.
+    Failed {
+        /// Why, in full sentences for a reader.
+        error: String,
+    },
+    /// Its results could not be written because the disk is full. The trial is as good as interrupted.
+    DiskFull {
+        /// The message of the failed write.
+        error: String,
+    },
+    /// The worker died under it.
+    Crashed {
+        /// How the worker ended, and what it last wrote to stderr.
+        error: String,
+    },
+    /// It was not run, because a trial that it starts from did not finish.
+    Blocked {
+        /// The id of that trial.
+        source: String,
+    },
+}
+
+impl End {
+    /// Whether the trial has all its results.
+    pub fn is_finished(&self) -> bool {
+        matches!(self, Self::Finished { .. })
+    }
+
+    /// Whether the trial ended for a reason that lies in the trial.
+    pub fn is_failure(&self) -> bool {
+        matches!(
+            self,
+            Self::Failed { .. }
+                | Self::Crashed { .. }
+                | Self::Diverged { .. }
+                | Self::Blocked { .. }
+        )
+    }
+}

@@ -1,0 +1,358 @@
+//! The loop that hands out trials and hears how they end.
+
+use std::{
+    collections::BTreeSet,
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    time::{Duration, Instant},
+};
+
+use super::{
+    End, Event, FromWorker, Job, Listener, Settings, SignalSender, Stop, Tally, ToWorker, cores,
+    pace::Pace,
+    process::{WorkerProcess, describe_exit},
+    queue::Queue,
+    slot::{Running, Slot},
+};
+
+/// How often the listener is given the word while nothing happens.
+const TICK: Duration = Duration::from_millis(250);
+/// A kill that hits the whole sweep reaches its processes one after the other. Waiting this long before a worker's
+/// death is written down as the trial's fault keeps such a trial resumable.
+const KILL_GRACE: Duration = Duration::from_millis(200);
+/// How long a trial is watched before its pace is believed.
+const SETTLING: Duration = Duration::from_secs(2);
+/// So many workers may die in a row before any of them takes a trial.
+const START_ATTEMPTS: u32 = 3;
+
+/// Trials that are ready to be run.
+pub struct Schedule {
+    queue: Queue,
+    settings: Settings,
+    slots: Vec<Slot>,
+    sender: Sender<Event>,
+    events: Receiver<Event>,
+    generation: u64,
+    failed_starts: u32,
+    signals: u32,
+    tally: Tally,
+}
+
+impl Schedule {
+    /// A schedule of these trials, in the order of the plan.
+    pub fn new(jobs: Vec<Job>, settings: Settings) -> Self {
+        let (sender, events) = channel();
+        let workers = settings.workers.clamp(1, jobs.len().max(1));
+        Self {
+            queue: Queue::new(jobs),
+            settings,
+            slots: (0..workers).map(|_| Slot::default()).collect(),
+            sender,
+            events,
+            generation: 0,
+            failed_starts: 0,
+            signals: 0,
+            tally: Tally::default(),
+        }
+    }
+
+    /// Through this the schedule hears of signals.
+    pub fn signal_sender(&self) -> SignalSender {
+        SignalSender(self.sender.clone())
+    }
+
+    /// Runs the trials until all have ended or the sweep is stopped.
+    pub fn run(mut self, listener: &mut dyn Listener) -> Tally {
+        loop {
+            if self.tally.stop.is_none() {
+                self.start_trials(listener);
+                self.use_idle_cores();
+            }
+            if self.running() == 0 {
+                break;
+            }
+            match self.events.recv_timeout(TICK) {
+                Ok(event) => self.handle(event, listener),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => unreachable!("the schedule holds a sender"),
+            }
+            listener.tick();
+        }
+        for slot in &mut self.slots {
+            slot.retire();
+        }
+        self.tally.not_started = self.queue.pending();
+        self.tally
+    }
+
+    fn running_trials(&self) -> impl Iterator<Item = Running> {
+        self.slots.iter().filter_map(|slot| slot.running)
+    }
+
+    fn running(&self) -> usize {
+        self.running_trials().count()
+    }
+
+    /// When no more trials wait, asks long-running ones to come back for the cores that are idle: they go on from a
+    /// checkpoint, which changes no result.
+    fn use_idle_cores(&mut self) {
+        if self.queue.ready() > 0 || self.running() == 0 {
+            return;
+        }
+        let share = self.settings.cores / self.running();
+        let worth = self.settings.worth_moving;
+        for slot in &mut self.slots {
+            let (Some(running), Some(process)) = (&mut slot.running, &mut slot.process) else {
+                continue;
+            };
+            let long = running.pace.is_some_and(|pace| {
+                pace.is_settled(SETTLING.min(worth))
+                    && pace.remaining().is_some_and(|left| left > worth)
+            });
+            if long && !running.moving && share >= 2 * running.threads {
+                running.moving = process.send(&ToWorker::Yield).is_ok();
+            }
+        }
+    }
+
+    /// Gives every idle worker a trial while there are any, and lets workers go when none will come.
+    fn start_trials(&mut self, listener: &mut dyn Listener) {
+        let mut idle: Vec<usize> = (0..self.slots.len())
+            .filter(|&slot| self.slots[slot].running.is_none())
+            .collect();
+        // A process that is there already is used before another one is started.
+        idle.sort_by_key(|&slot| (self.slots[slot].process.is_none(), slot));
+        for (used, &slot) in idle.iter().enumerate() {
+            let ready = self.queue.ready();
+            let busy: BTreeSet<String> = self
+                .running_trials()
+                .map(|running| self.queue.job(running.place).cohort.clone())
+                .collect();
+            let Some(place) = self
+                .queue
+                .take(self.slots[slot].last_cohort.as_deref(), &busy)
+            else {
+                break;
+            };
+            // Trials that are about to come back for more threads share as if they were back.
+            let (moving, staying): (Vec<Running>, Vec<Running>) =
+                self.running_trials().partition(|running| running.moving);
+            let taken: usize = staying.iter().map(|running| running.threads).sum();
+            let threads = cores::share(
+                self.settings.cores.saturating_sub(taken),
+                idle.len() - used + moving.len(),
+                ready + moving.len(),
+            );
+            self.start(slot, place, threads, listener);
+            if self.tally.stop.is_some() {
+                return;
+            }
+        }
+        if !self.queue.has_pending() {
+            for slot in self.slots.iter_mut().filter(|slot| slot.running.is_none()) {
+                slot.retire();
+            }
+        }
+    }
+
+    /// Hands a trial to the worker of a slot, which is started if need be.
+    fn start(&mut self, slot: usize, place: usize, threads: usize, listener: &mut dyn Listener) {
+        if self.slots[slot].process.is_none() {
+            self.generation += 1;
+            let share = (self.settings.cores / self.slots.len()).max(1);
+            match WorkerProcess::spawn(
+                &self.settings.program,
+                slot,
+                self.generation,
+                share,
+                &self.sender,
+            ) {
+                Ok(process) => {
+                    self.slots[slot] = Slot {
+                        process: Some(process),
+                        generation: self.generation,
+                        ..Slot::default()
+                    };
+                }
+                Err(error) => {
+                    self.queue.give_back(place);
+                    let program = self.settings.program.program.display();
+                    self.stop(
+                        Stop::NoWorkers(format!("can't start {program}: {error}")),
+                        listener,
+                    );
+                    return;
+                }
+            }
+        }
+        let job = self.queue.job(place);
+        let message = ToWorker::Run {
+            threads,
+            trial: job.trial.clone(),
+        };
+        let worker = &mut self.slots[slot];
+        worker.running = Some(Running {
+            place,
+            threads,
+            accepted: false,
+            moving: false,
+            pace: None,
+        });
+        worker.last_cohort = Some(job.cohort.clone());
+        if let Some(process) = &mut worker.process {
+            // A worker that is gone is found by its closed stdout, and the trial is given back then.
+            drop(process.send(&message));
+        }
+    }
+
+    fn handle(&mut self, event: Event, listener: &mut dyn Listener) {
+        match event {
+            Event::Signal => {
+                self.signals += 1;
+                match self.signals {
+                    1 => self.stop(Stop::Signal, listener),
+                    _ => self.kill_all(listener),
+                }
+            }
+            Event::Message {
+                slot,
+                generation,
+                message,
+            } if self.slots[slot].generation == generation => {
+                self.heard(slot, message, listener);
+            }
+            Event::Garbled {
+                slot,
+                generation,
+                line,
+            } if self.slots[slot].generation == generation => {
+                let line: String = line.chars().take(200).collect();
+                self.slots[slot].kill(&format!(
+                    "its worker process wrote what is no message: {line}"
+                ));
+            }
+            Event::Closed { slot, generation } if self.slots[slot].generation == generation => {
+                self.worker_died(slot, listener);
+            }
+            // From a worker that has been replaced.
+            Event::Message { .. } | Event::Garbled { .. } | Event::Closed { .. } => {}
+        }
+    }
+
+    fn heard(&mut self, slot: usize, message: FromWorker, listener: &mut dyn Listener) {
+        let Some(running) = &mut self.slots[slot].running else {
+            return;
+        };
+        let (place, threads) = (running.place, running.threads);
+        let first = !std::mem::replace(&mut running.accepted, true);
+        let job = self.queue.job(place);
+        if first {
+            self.failed_starts = 0;
+            listener.started(job, slot, threads);
+        }
+        match message {
+            FromWorker::Started => {}
+            FromWorker::Step { progress } => {
+                running.pace = Some(Pace::follow(running.pace, &progress, Instant::now()));
+                listener.step(job, slot, &progress);
+            }
+            FromWorker::Epoch { row, timing } => listener.epoch(job, slot, &row, &timing),
+            FromWorker::Ended { end } => self.ended(slot, &end, listener),
+        }
+    }
+
+    /// Books the end of the trial that runs in a slot, and what follows from it.
+    fn ended(&mut self, slot: usize, end: &End, listener: &mut dyn Listener) {
+        let Some(Running { place, moving, .. }) = self.slots[slot].running.take() else {
+            return;
+        };
+        if moving && *end == End::Interrupted && self.tally.stop.is_none() {
+            self.queue.give_back(place);
+            listener.moved(self.queue.job(place), slot);
+            return;
+        }
+        listener.ended(self.queue.job(place), Some(slot), end);
+        if end.is_finished() {
+            self.tally.finished += 1;
+            self.queue.finished(place);
+            return;
+        }
+        self.queue.lost(place);
+        if let End::DiskFull { error } = end {
+            self.tally.interrupted += 1;
+            self.stop(Stop::DiskFull(error.clone()), listener);
+        } else if end.is_failure() {
+            self.tally.failed += 1;
+            let source = self.queue.job(place).id.clone();
+            for dependent in self.queue.give_up_dependents(place) {
+                self.tally.failed += 1;
+                let end = End::Blocked {
+                    source: source.clone(),
+                };
+                listener.ended(self.queue.job(dependent), None, &end);
+            }
+            if self.settings.fail_fast {
+                self.stop(Stop::FailFast, listener);
+            }
+        } else {
+            self.tally.interrupted += 1;
+        }
+    }
+
+    /// A worker's stdout was closed: finds out how it ended and what that means for its trial.
+    fn worker_died(&mut self, slot: usize, listener: &mut dyn Listener) {
+        let Some(process) = self.slots[slot].process.take() else {
+            return;
+        };
+        let killed_because = self.slots[slot].killed_because.take();
+        let because = match process.finish() {
+            Ok((status, stderr)) => {
+                killed_because.unwrap_or_else(|| describe_exit(status, &stderr))
+            }
+            Err(error) => format!("its worker process was lost: {error}"),
+        };
+        let Some(running) = self.slots[slot].running else {
+            return;
+        };
+        std::thread::sleep(KILL_GRACE);
+        if self.signals > 0 {
+            // Killed by the second signal, or by whoever sent the first one and lost patience.
+            self.ended(slot, &End::Interrupted, listener);
+        } else if running.accepted {
+            self.ended(slot, &End::Crashed { error: because }, listener);
+        } else {
+            self.slots[slot].running = None;
+            self.queue.give_back(running.place);
+            self.failed_starts += 1;
+            if self.failed_starts == START_ATTEMPTS {
+                self.stop(Stop::NoWorkers(because), listener);
+            }
+        }
+    }
+
+    /// Starts no more trials and tells the running ones to stop. The first reason is the one that counts.
+    fn stop(&mut self, why: Stop, listener: &mut dyn Listener) {
+        if self.tally.stop.is_some() {
+            return;
+        }
+        listener.stopping(&why, self.running());
+        for slot in self.slots.iter_mut().filter(|slot| slot.running.is_some()) {
+            if let Some(process) = &mut slot.process {
+                // A worker that is gone has stopped.
+                drop(process.send(&ToWorker::Stop));
+            }
+        }
+        self.tally.stop = Some(why);
+    }
+
+    /// Ends the running trials where they are: the files they leave are whole, and they go on from their last
+    /// checkpoint.
+    fn kill_all(&mut self, listener: &mut dyn Listener) {
+        listener.killing(self.running());
+        for slot in self.slots.iter_mut().filter(|slot| slot.running.is_some()) {
+            slot.kill("it was killed by a second signal");
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -1,0 +1,433 @@
+//! The scheduler with shell scripts as workers.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use graft_record::{EpochRow, TimingRow};
+use graft_trainer::StepProgress;
+use serde_json::json;
+
+use super::*;
+use crate::schedule::WorkerProgram;
+
+/// What every script starts with: how to say things, and how to tell which trial it was handed.
+const PRELUDE: &str = r#"
+started() { echo '{"type":"started"}'; }
+finished() { echo '{"type":"ended","end":{"end":"finished","best_epoch":1,"best_val_accuracy":0.5}}'; }
+failed() { echo '{"type":"ended","end":{"end":"failed","error":"no such picture"}}'; }
+interrupted() { echo '{"type":"ended","end":{"end":"interrupted"}}'; }
+"#;
+
+/// Finishes whatever it is handed, but for the trials named `bad`, `crash` and `wait`.
+const WORKER: &str = r#"
+while read -r line; do
+    case $line in
+        *bad*) started; failed ;;
+        *crash*) started; echo 'something is wrong' >&2; kill -9 $$ ;;
+        *wait*) started; read -r stop; interrupted ;;
+        *'"stop"'*) ;;
+        *) started; finished ;;
+    esac
+done
+"#;
+
+fn job(id: &str, needs: &[&str]) -> Job {
+    Job {
+        id: id.to_owned(),
+        needs: needs.iter().map(|&need| need.to_owned()).collect(),
+        cohort: String::new(),
+        trial: json!({ "name": id }),
+    }
+}
+
+/// Writes down what happens, and sends a signal when a certain thing does.
+#[derive(Default)]
+struct Diary {
+    lines: Vec<String>,
+    signal: Option<SignalSender>,
+    signal_at: Vec<String>,
+}
+
+impl Diary {
+    fn note(&mut self, line: String) {
+        if let (Some(signal), true) = (&self.signal, self.signal_at.contains(&line)) {
+            signal.signal();
+        }
+        self.lines.push(line);
+    }
+}
+
+impl Listener for Diary {
+    fn started(&mut self, job: &Job, _worker: usize, threads: usize) {
+        self.note(format!("{} started on {threads}", job.id));
+    }
+    fn step(&mut self, job: &Job, _worker: usize, progress: &StepProgress) {
+        self.note(format!("{} step {}", job.id, progress.batch));
+    }
+    fn epoch(&mut self, job: &Job, _worker: usize, row: &EpochRow, _timing: &TimingRow) {
+        self.note(format!("{} epoch {}", job.id, row.epoch));
+    }
+    fn moved(&mut self, job: &Job, _worker: usize) {
+        self.note(format!("{} moved", job.id));
+    }
+    fn ended(&mut self, job: &Job, _worker: Option<usize>, end: &End) {
+        let how = match end {
+            End::Finished { .. } => "finished".to_owned(),
+            End::Interrupted => "interrupted".to_owned(),
+            End::Diverged { .. } => "diverged".to_owned(),
+            End::Failed { error } => format!("failed: {error}"),
+            End::DiskFull { error } => format!("disk full: {error}"),
+            End::Crashed { error } => format!("crashed: {error}"),
+            End::Blocked { source } => format!("blocked by {source}"),
+        };
+        self.note(format!("{} {how}", job.id));
+    }
+    fn stopping(&mut self, why: &Stop, running: usize) {
+        self.note(format!("stopping {running} because {why:?}"));
+    }
+    fn killing(&mut self, running: usize) {
+        self.note(format!("killing {running}"));
+    }
+    fn tick(&mut self) {}
+}
+
+/// A sweep with a script as its worker.
+struct Test {
+    script: String,
+    settings: Settings,
+    diary: Diary,
+}
+
+impl Test {
+    fn new(script: &str) -> Self {
+        let program = WorkerProgram {
+            program: PathBuf::from("sh"),
+            args: Vec::new(),
+        };
+        let settings = Settings {
+            workers: 1,
+            cores: 4,
+            worth_moving: Duration::from_secs(3600),
+            fail_fast: false,
+            program,
+        };
+        Self {
+            script: format!("{PRELUDE}{script}"),
+            settings,
+            diary: Diary::default(),
+        }
+    }
+
+    fn fail_fast(mut self) -> Self {
+        self.settings.fail_fast = true;
+        self
+    }
+
+    fn workers(mut self, workers: usize) -> Self {
+        self.settings.workers = workers;
+        self
+    }
+
+    fn signal_at(mut self, line: &str) -> Self {
+        self.diary.signal_at.push(line.to_owned());
+        self
+    }
+
+    fn run(mut self, jobs: Vec<Job>) -> (Tally, Vec<String>) {
+        self.settings.program.args = vec![OsString::from("-c"), OsString::from(self.script)];
+        let schedule = Schedule::new(jobs, self.settings);
+        self.diary.signal = Some(schedule.signal_sender());
+        let tally = schedule.run(&mut self.diary);
+        (tally, self.diary.lines)
+    }
+}
+
+#[test]
+fn all_trials_are_run_in_order_and_the_last_one_gets_the_cores() {
+    let (tally, lines) = Test::new(WORKER).run(vec![job("a", &[]), job("b", &[])]);
+    assert_eq!(
+        lines,
+        [
+            "a started on 4",
+            "a finished",
+            "b started on 4",
+            "b finished"
+        ]
+    );
+    assert_eq!(
+        tally,
+        Tally {
+            finished: 2,
+            ..Tally::default()
+        }
+    );
+}
+
+#[test]
+fn a_failed_trial_costs_those_that_start_from_it_and_no_other() {
+    let jobs = vec![job("child", &["bad"]), job("bad", &[]), job("other", &[])];
+    let (tally, lines) = Test::new(WORKER).run(jobs);
+    assert_eq!(
+        lines,
+        [
+            "bad started on 4",
+            "bad failed: no such picture",
+            "child blocked by bad",
+            "other started on 4",
+            "other finished"
+        ]
+    );
+    assert_eq!(
+        tally,
+        Tally {
+            finished: 1,
+            failed: 2,
+            ..Tally::default()
+        }
+    );
+}
+
+#[test]
+fn a_killed_worker_costs_its_trial_and_is_replaced() {
+    let (tally, lines) = Test::new(WORKER).run(vec![job("crash", &[]), job("other", &[])]);
+    assert_eq!(
+        lines,
+        [
+            "crash started on 4",
+            "crash crashed: its worker process was killed by signal 9 (SIGKILL), which is also how the system ends \
+             a process when memory runs out; it wrote: something is wrong",
+            "other started on 4",
+            "other finished"
+        ]
+    );
+    assert_eq!(
+        tally,
+        Tally {
+            finished: 1,
+            failed: 1,
+            ..Tally::default()
+        }
+    );
+}
+
+#[test]
+fn fail_fast_starts_nothing_after_the_first_failure() {
+    let (tally, lines) = Test::new(WORKER)
+        .fail_fast()
+        .run(vec![job("bad", &[]), job("other", &[])]);
+    assert_eq!(
+        lines,
+        [
+            "bad started on 4",
+            "bad failed: no such picture",
+            "stopping 0 because FailFast"
+        ]
+    );
+    assert_eq!(
+        tally,
+        Tally {
+            failed: 1,
+            not_started: 1,
+            stop: Some(Stop::FailFast),
+            ..Tally::default()
+        }
+    );
+}
+
+#[test]
+fn fail_fast_tells_running_trials_to_stop() {
+    let jobs = vec![job("wait", &[]), job("bad", &[]), job("other", &[])];
+    let (tally, lines) = Test::new(WORKER).fail_fast().workers(2).run(jobs);
+    assert!(lines.contains(&"wait interrupted".to_owned()), "{lines:?}");
+    assert_eq!(
+        tally,
+        Tally {
+            failed: 1,
+            interrupted: 1,
+            not_started: 1,
+            stop: Some(Stop::FailFast),
+            ..Tally::default()
+        }
+    );
+}
+
+#[test]
+fn a_signal_stops_running_trials_cleanly() {
+    let (tally, lines) = Test::new(WORKER)
+        .signal_at("wait started on 4")
+        .run(vec![job("wait", &[]), job("other", &[])]);
+    assert_eq!(
+        lines,
+        [
+            "wait started on 4",
+            "stopping 1 because Signal",
+            "wait interrupted"
+        ]
+    );
+    assert_eq!(
+        tally,
+        Tally {
+            interrupted: 1,
+            not_started: 1,
+            stop: Some(Stop::Signal),
+            ..Tally::default()
+        }
+    );
+}
+
+#[test]
+fn a_second_signal_kills_a_worker_that_does_not_listen() {
+    let deaf = "read -r line; started; while :; do read -r line; done";
+    let (tally, lines) = Test::new(deaf)
+        .signal_at("deaf started on 4")
+        .signal_at("stopping 1 because Signal")
+        .run(vec![job("deaf", &[])]);
+    assert_eq!(
+        lines,
+        [
+            "deaf started on 4",
+            "stopping 1 because Signal",
+            "killing 1",
+            "deaf interrupted"
+        ]
+    );
+    assert_eq!(
+        tally,
+        Tally {
+            interrupted: 1,
+            stop: Some(Stop::Signal),
+            ..Tally::default()
+        }
+    );
+}
+
+#[test]
+fn a_full_disk_stops_the_sweep_and_leaves_the_trial_resumable() {
+    let full = r#"read -r line; started
+        echo '{"type":"ended","end":{"end":"disk-full","error":"no space"}}'; read -r line"#;
+    let (tally, lines) = Test::new(full).run(vec![job("a", &[]), job("b", &[])]);
+    assert_eq!(
+        lines,
+        [
+            "a started on 4",
+            "a disk full: no space",
+            "stopping 0 because DiskFull(\"no space\")"
+        ]
+    );
+    let stop = Some(Stop::DiskFull("no space".to_owned()));
+    assert_eq!(
+        tally,
+        Tally {
+            interrupted: 1,
+            not_started: 1,
+            stop,
+            ..Tally::default()
+        }
+    );
+}
+
+#[test]
+fn workers_that_die_at_once_end_the_sweep_with_their_message() {
+    let (tally, lines) = Test::new("echo 'no such library' >&2; exit 127").run(vec![job("a", &[])]);
+    let because = "its worker process ended with exit code 127; it wrote: no such library";
+    assert_eq!(
+        lines,
+        [format!("stopping 0 because NoWorkers({because:?})")]
+    );
+    assert_eq!(tally.not_started, 1);
+}
+
+#[test]
+fn a_worker_that_can_not_be_started_ends_the_sweep() {
+    let mut test = Test::new("");
+    test.settings.program.program = PathBuf::from("/nowhere/graft");
+    let (tally, _) = test.run(vec![job("a", &[])]);
+    let Some(Stop::NoWorkers(reason)) = tally.stop else {
+        panic!("{tally:?}")
+    };
+    assert!(
+        reason.starts_with("can't start /nowhere/graft: "),
+        "{reason}"
+    );
+    assert_eq!(tally.not_started, 1);
+}
+
+#[test]
+fn a_worker_that_babbles_is_replaced_and_its_trial_fails() {
+    let babble = "while read -r line; do started; case $line in *odd*) echo hello; read -r line;; *) finished;; esac; done";
+    let (tally, lines) = Test::new(babble).run(vec![job("odd", &[]), job("even", &[])]);
+    assert_eq!(
+        lines,
+        [
+            "odd started on 4",
+            "odd crashed: its worker process wrote what is no message: hello",
+            "even started on 4",
+            "even finished"
+        ]
+    );
+    assert_eq!(
+        tally,
+        Tally {
+            finished: 1,
+            failed: 1,
+            ..Tally::default()
+        }
+    );
+}
+
+#[test]
+fn steps_and_epochs_reach_the_listener() {
+    let steps = r#"read -r line; started
+        echo '{"type":"step","progress":{"epoch":1,"epochs":2,"batch":3,"batches":9,"validating":false,"train_loss":0.5,"images_per_second":10.0}}'
+        echo '{"type":"epoch","row":{"epoch":1,"step":9,"train_loss":0.5,"train_accuracy":0.5,"val_loss":0.5,"val_accuracy":0.5,"lr":0.1},"timing":{"epoch":1,"seconds":1.0,"images_per_second":10.0}}'
+        finished; read -r line"#;
+    let (tally, lines) = Test::new(steps).run(vec![job("a", &[])]);
+    assert_eq!(
+        lines,
+        ["a started on 4", "a step 3", "a epoch 1", "a finished"]
+    );
+    assert_eq!(tally.finished, 1);
+}
+
+#[test]
+fn the_last_trial_moves_to_idle_cores_and_goes_on() {
+    let script = r#"
+        step() { echo '{"type":"step","progress":{"epoch":1,"epochs":9,"batch":'$1',"batches":9,"validating":false,"train_loss":0.5,"images_per_second":10.0}}'; }
+        while read -r line; do
+            case $line in
+                *long*'"threads":2'*|*'"threads":2'*long*) started; step 1; step 2; read -r order
+                    case $order in *yield*) interrupted ;; *) failed ;; esac ;;
+                *) started; finished ;;
+            esac
+        done"#;
+    let mut test = Test::new(script).workers(2);
+    test.settings.worth_moving = Duration::ZERO;
+    let (tally, lines) = test.run(vec![
+        job("long", &[]),
+        job("short", &[]),
+        job("child", &["long"]),
+    ]);
+    let of = |id: &str| {
+        lines
+            .iter()
+            .filter(|line| line.starts_with(id))
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+    };
+    let long = [
+        "long started on 2",
+        "long step 1",
+        "long step 2",
+        "long moved",
+        "long started on 4",
+        "long finished",
+    ];
+    assert_eq!(of("long"), long);
+    assert_eq!(of("child"), ["child started on 4", "child finished"]);
+    assert_eq!(
+        tally,
+        Tally {
+            finished: 3,
+            ..Tally::default()
+        }
+    );
+}

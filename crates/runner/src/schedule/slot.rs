@@ -1,0 +1,46 @@
+//! A place for a worker.
+
+use super::{pace::Pace, process::WorkerProcess};
+
+/// A place for a worker, with its process once it is needed.
+#[derive(Default)]
+pub(super) struct Slot {
+    pub(super) process: Option<WorkerProcess>,
+    /// Which of the processes that were started: messages of an earlier one in this place are told by it.
+    pub(super) generation: u64,
+    pub(super) running: Option<Running>,
+    pub(super) last_cohort: Option<String>,
+    /// Why its process was killed, if the schedule did that.
+    pub(super) killed_because: Option<String>,
+}
+
+/// A trial on a worker.
+#[derive(Clone, Copy)]
+pub(super) struct Running {
+    /// The trial.
+    pub(super) place: usize,
+    pub(super) threads: usize,
+    /// Whether the worker has said that it has the trial.
+    pub(super) accepted: bool,
+    /// Whether it was asked to come back for more threads.
+    pub(super) moving: bool,
+    pub(super) pace: Option<Pace>,
+}
+
+impl Slot {
+    /// Ends the worker at once.
+    pub(super) fn kill(&mut self, because: &str) {
+        if let Some(process) = &mut self.process {
+            self.killed_because = Some(because.to_owned());
+            process.kill();
+        }
+    }
+
+    /// Lets an idle worker exit and waits for it.
+    pub(super) fn retire(&mut self) {
+        if let Some(process) = self.process.take() {
+            // How an idle worker exits concerns no trial.
+            drop(process.finish());
+        }
+    }
+}

@@ -1,0 +1,522 @@
+//! What a person is told about a bad experiment file: exact text, since that is what they see.
+
+mod experiment_support;
+
+use experiment_support::{GOOD, Session};
+
+/// What is said about the good experiment with one change.
+fn errors(from: &str, to: &str) -> String {
+    Session::good_but(from, to).errors()
+}
+
+#[test]
+fn the_good_experiment_is_good() {
+    assert_eq!(Session::with(GOOD).load().name, "good");
+}
+
+#[test]
+fn a_misspelt_key_gets_a_suggestion() {
+    assert_eq!(
+        errors("epochs = 20", "epochs = 20\nepoch = 20"),
+        "error: x.toml:14: train.epoch: unknown key; did you mean `epochs`?\n\
+         1 problem; nothing was run"
+    );
+    assert_eq!(
+        errors("momentum = 0.9", "momentun = 0.9"),
+        "error: x.toml:15: train.optimizer.momentun: unknown key; did you mean `momentum`?\n\
+         1 problem; nothing was run"
+    );
+    assert_eq!(
+        errors("hidden = 512", "hiden = 512"),
+        "error: x.toml:19: variant.scratch.model.hiden: unknown key; did you mean `hidden`?\n\
+         1 problem; nothing was run"
+    );
+}
+
+#[test]
+fn a_key_in_the_wrong_table_is_shown_the_right_one() {
+    assert_eq!(
+        errors("seed = 7", "seed = 7\nbatch_size = 8"),
+        "error: x.toml:4: batch_size: unknown key; did you mean `train.batch_size`?\n\
+         1 problem; nothing was run"
+    );
+    assert_eq!(
+        errors("epochs = 20", "epochs = 20\nlr = 0.1"),
+        "error: x.toml:14: train.lr: unknown key; did you mean `train.optimizer.lr`?\n\
+         1 problem; nothing was run"
+    );
+    assert_eq!(
+        errors("seed = 7", "seed = 7\nhead_lr = 10"),
+        "error: x.toml:4: head_lr: unknown key; did you mean `head_lr` of a [[variant]]?\n\
+         1 problem; nothing was run"
+    );
+}
+
+#[test]
+fn a_key_like_no_other_gets_the_known_ones() {
+    assert_eq!(
+        errors("epochs = 20", "epochs = 20\nzzz = 1"),
+        "error: x.toml:14: train.zzz: unknown key; expected `epochs`, `batch_size` or `optimizer`\n\
+         1 problem; nothing was run"
+    );
+}
+
+#[test]
+fn a_whole_number_is_told_from_everything_else() {
+    for (from, to, message) in [
+        (
+            "epochs = 20",
+            "epochs = \"four\"",
+            r#"13: train.epochs: expected a whole number from 1 to 100000, found "four""#,
+        ),
+        (
+            "epochs = 20",
+            "epochs = 0",
+            "13: train.epochs: expected a whole number from 1 to 100000, found 0",
+        ),
+        (
+            "epochs = 20",
+            "epochs = -3",
+            "13: train.epochs: expected a whole number from 1 to 100000, found -3",
+        ),
+        (
+            "epochs = 20",
+            "epochs = 2.5",
+            "13: train.epochs: expected a whole number from 1 to 100000, found 2.5",
+        ),
+        (
+            "epochs = 20",
+            "epochs = 99999999999999999999",
+            "13: train.epochs: expected a whole number from 1 to 100000, found 99999999999999999999",
+        ),
+        (
+            "epochs = 20",
+            "epochs = [1]",
+            "13: train.epochs: expected a whole number from 1 to 100000, found [1]",
+        ),
+    ] {
+        let expected = format!("error: x.toml:{message}\n1 problem; nothing was run");
+        assert_eq!(errors(from, to), expected);
+    }
+}
+
+#[test]
+fn a_number_out_of_range_is_told_with_the_range() {
+    for (from, to, message) in [
+        (
+            "lr = 1e-4",
+            "lr = 0",
+            "15: train.optimizer.lr: expected a number above 0, at most 1e38, found 0",
+        ),
+        (
+            "lr = 1e-4",
+            "lr = -0.1",
+            "15: train.optimizer.lr: expected a number above 0, at most 1e38, found -0.1",
+        ),
+        (
+            "lr = 1e-4",
+            "lr = nan",
+            "15: train.optimizer.lr: expected a number above 0, at most 1e38, found nan",
+        ),
+        (
+            "lr = 1e-4",
+            "lr = inf",
+            "15: train.optimizer.lr: expected a number above 0, at most 1e38, found inf",
+        ),
+        (
+            "lr = 1e-4",
+            "lr = 1e99",
+            "15: train.optimizer.lr: expected a number above 0, at most 1e38, found 1e99",
+        ),
+        (
+            "lr = 1e-4",
+            "lr = 1e999",
+            "15: train.optimizer.lr: expected a number above 0, at most 1e38, found inf",
+        ),
+        (
+            "momentum = 0.9",
+            "momentum = 1",
+            "15: train.optimizer.momentum: expected a number from 0 to below 1, found 1",
+        ),
+        (
+            "momentum = 0.9",
+            "momentum = 2024-01-01",
+            "15: train.optimizer.momentum: expected a number from 0 to below 1, found the date 2024-01-01",
+        ),
+    ] {
+        let expected = format!("error: x.toml:{message}\n1 problem; nothing was run");
+        assert_eq!(errors(from, to), expected);
+    }
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_told_with_the_right_one() {
+    for (from, to, message) in [
+        (
+            "seed = 7",
+            "seed = -1",
+            "3: seed: expected a whole number from 0 to 9223372036854775807, found -1",
+        ),
+        (
+            "repeats = 2",
+            "repeats = true",
+            "2: repeats: expected a whole number from 1 to 10000, found true",
+        ),
+        (
+            "size = 224",
+            "size = 0",
+            "10: data.transform.size: expected a whole number from 1 to 4096, found 0",
+        ),
+        (
+            "path = \"pictures\"",
+            "path = \" \"",
+            r#"7: data.path: expected the folder of the pictures, found " ""#,
+        ),
+        (
+            "path = \"pictures\"",
+            "path = \"p\"\nurl = \"ftp://x\"",
+            r#"8: data.url: expected an address that starts with `https://`, found "ftp://x""#,
+        ),
+        (
+            "dropout = 0.5",
+            "dropout = 1.0",
+            "19: variant.scratch.model.dropout: expected a number from 0 to below 1, found 1.0",
+        ),
+        (
+            "depth = [4, 8]",
+            "depth = [4, \"8\"]",
+            r#"19: variant.scratch.model.depth: expected a list of 1 to 16 whole numbers from 1 to 65536, found [4, "8"]"#,
+        ),
+        (
+            "transfer = \"frozen\"",
+            "transfer = \"frozen\"\nhead_lr = 0",
+            "30: variant.frozen.head_lr: expected a number above 0, at most 1000000.0, found 0",
+        ),
+        (
+            "[data.transform]\nsize = 224",
+            "transform = 224",
+            "9: data.transform: expected a table, found 224",
+        ),
+        (
+            "optimizer = { kind = \"sgd\", lr = 1e-4, momentum = 0.9 }",
+            "optimizer = \"sgd\"",
+            r#"15: train.optimizer: expected a table, found "sgd""#,
+        ),
+    ] {
+        let expected = format!("error: x.toml:{message}\n1 problem; nothing was run");
+        assert_eq!(errors(from, to), expected);
+    }
+}
+
+#[test]
+fn a_wrong_word_gets_a_suggestion() {
+    for (from, to, message) in [
+        (
+            "source = \"image-folder\"",
+            "source = \"image_folder\"",
+            r#"6: data.source: expected `image-folder` or `generated`, found "image_folder"; did you mean `image-folder`?"#,
+        ),
+        (
+            "transfer = \"frozen\"",
+            "transfer = \"frozn\"",
+            r#"29: variant.frozen.transfer: expected `fine-tune` or `frozen`, found "frozn"; did you mean `frozen`?"#,
+        ),
+        (
+            "kind = \"sgd\"",
+            "kind = \"adam\"",
+            r#"15: train.optimizer.kind: expected `sgd`, found "adam""#,
+        ),
+        (
+            "transfer = \"frozen\"",
+            "transfer = \"frozen\"\nbatch_norm = \"runing\"",
+            r#"30: variant.frozen.batch_norm: expected `batch` or `running`, found "runing"; did you mean `running`?"#,
+        ),
+        (
+            "size = 224",
+            "size = 224\ntrain = [\"random-resize-crop\"]",
+            "11: data.transform.train[1]: `random-resize-crop` is not a transform; did you mean `random-resized-crop`?",
+        ),
+        (
+            "size = 224",
+            "size = 224\neval = [\"resize\", \"center-crop\"]",
+            "11: data.transform.eval[1]: `resize`: expected a number of pixels, such as `resize 256`",
+        ),
+    ] {
+        let expected = format!("error: x.toml:{message}\n1 problem; nothing was run");
+        assert_eq!(errors(from, to), expected);
+    }
+    let text = errors("kind = \"convnet\"", "kind = \"convent\"");
+    assert!(
+        text.starts_with("error: x.toml:19: variant.scratch.model.kind: expected `convnet`, "),
+        "{text}"
+    );
+    assert!(
+        text.contains("found \"convent\"; did you mean `convnet`?\n1 problem"),
+        "{text}"
+    );
+}
+
+#[test]
+fn missing_keys_are_told_once_where_they_belong() {
+    assert_eq!(
+        errors("batch_size = 4\n", ""),
+        "error: x.toml:12: train.batch_size: missing; expected a whole number from 1 to 65536\n\
+         1 problem; nothing was run"
+    );
+    assert_eq!(
+        errors("name = \"good\"\n", ""),
+        "error: x.toml: name: missing; expected a name of 1 to 64 letters, digits, `.`, `_` or `-` that does not start with `.`\n\
+         1 problem; nothing was run"
+    );
+    assert_eq!(
+        Session::with("").errors(),
+        "error: x.toml: data: missing; expected a table\n\
+         error: x.toml: name: missing; expected a name of 1 to 64 letters, digits, `.`, `_` or `-` that does not start with `.`\n\
+         error: x.toml: variant: missing; expected at least one variant\n  \
+         hint: write [[variant]] before the keys of each variant\n\
+         3 problems; nothing was run"
+    );
+}
+
+#[test]
+fn two_variants_of_one_name_are_refused() {
+    assert_eq!(
+        errors("name = \"frozen\"", "name = \"pretrained\""),
+        "error: x.toml:27: variant \"pretrained\" is declared twice (first on line 22)\n\
+         1 problem; nothing was run"
+    );
+}
+
+#[test]
+fn names_must_do_as_names_of_folders() {
+    let expected =
+        "expected a name of 1 to 64 letters, digits, `.`, `_` or `-` that does not start with `.`";
+    for name in ["", "a b", "../up", ".hidden", "ä", &"x".repeat(65)] {
+        assert_eq!(
+            errors("name = \"good\"", &format!("name = {name:?}")),
+            format!(
+                "error: x.toml:1: name: {expected}, found {name:?}\n1 problem; nothing was run"
+            )
+        );
+        let text = errors("name = \"frozen\"", &format!("name = {name:?}"));
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn weights_that_can_not_be_read_are_told() {
+    assert_eq!(
+        errors(
+            "weights = \"hf:timm/resnet18.tv_in1k\" }\ntransfer = \"frozen\"",
+            "weights = \"timm/resnet18\" }\ntransfer = \"frozen\""
+        ),
+        "error: x.toml:28: variant.frozen.model.weights: `timm/resnet18` does not say where weights are: \
+         expected `hf:OWNER/REPO`, `https://…`, `file:PATH` or `trial:EXPERIMENT/VARIANT`\n\
+         1 problem; nothing was run"
+    );
+}
+
+#[test]
+fn frozen_needs_weights() {
+    assert_eq!(
+        errors("dropout = 0.5 }", "dropout = 0.5 }\ntransfer = \"frozen\""),
+        "error: x.toml:20: variant.scratch.transfer: only the head of a frozen network trains, so its backbone needs weights, and the model has none\n  \
+         hint: give the model `weights`, or leave `transfer` out to train it from scratch\n\
+         1 problem; nothing was run"
+    );
+}
+
+#[test]
+fn the_reference_must_be_a_variant() {
+    let reference =
+        |name: &str| Session::with(&format!("{GOOD}\n[report]\nreference = {name}\n")).errors();
+    assert_eq!(
+        reference("\"scrach\""),
+        "error: x.toml:32: report.reference: no variant is called \"scrach\"; did you mean `scratch`?\n\
+         1 problem; nothing was run"
+    );
+    assert_eq!(
+        reference("\"baseline\""),
+        "error: x.toml:32: report.reference: no variant is called \"baseline\"; expected `scratch`, `pretrained` or `frozen`\n\
+         1 problem; nothing was run"
+    );
+    assert_eq!(
+        reference("1"),
+        "error: x.toml:32: report.reference: expected the name of a variant, found 1\n\
+         1 problem; nothing was run"
+    );
+}
+
+#[test]
+fn bad_axes_are_told() {
+    let grid = |axes: &str| Session::with(&format!("{GOOD}\n[grid]\n{axes}\n")).errors();
+    for (axes, message) in [
+        (
+            "\"train.optimizer.lr\" = []",
+            "32: grid.\"train.optimizer.lr\": the axis has no values; expected at least one\n  hint: leave the axis out, or give it values such as [1e-4, 1e-3]",
+        ),
+        (
+            "\"train.optimizer.lr\" = 0.1",
+            "32: grid.\"train.optimizer.lr\": expected a list of values, such as [1e-4, 1e-3], found 0.1",
+        ),
+        (
+            "\"train.optimizer.lr\" = [0.1, \"x\"]",
+            "32: grid.\"train.optimizer.lr\"[2]: expected a number above 0, at most 1e38, found \"x\"",
+        ),
+        (
+            "\"train.optimizer.lr\" = [1, 1.0]",
+            "32: grid.\"train.optimizer.lr\"[2]: the value 1 is there twice",
+        ),
+        (
+            "\"train.optimizer.rl\" = [1]",
+            "32: grid.\"train.optimizer.rl\": unknown key; did you mean `train.optimizer.lr`?",
+        ),
+        (
+            "\"optimizer.lr\" = [1]",
+            "32: grid.\"optimizer.lr\": unknown key; did you mean `train.optimizer.lr`?",
+        ),
+        (
+            "train.epoch = [1]",
+            "32: grid.train.epoch: unknown key; did you mean `train.epochs`?",
+        ),
+        (
+            "zzz = [1]",
+            "32: grid.zzz: unknown key; expected a key that a variant can override, such as `train.optimizer.lr`",
+        ),
+        (
+            "\"model.kind\" = [\"resnet18\"]",
+            "32: grid.\"model.kind\": a grid can't change the kind of network: declare a [[variant]] for each",
+        ),
+        (
+            "name = [\"a\"]",
+            "32: grid.name: a grid can't change the name of a variant",
+        ),
+        (
+            "\"train.epochs\" = [1]\ntrain.epochs = [2]",
+            "33: grid.train.epochs: the axis `train.epochs` sets the same key",
+        ),
+    ] {
+        let expected = format!("error: x.toml:{message}\n1 problem; nothing was run");
+        assert_eq!(grid(axes), expected);
+    }
+    assert_eq!(
+        grid("\"model.dropout\" = [0.1, 0.2]"),
+        "error: x.toml:32: grid.\"model.dropout\": variant `frozen` has no `model.dropout`\n  \
+         hint: an axis multiplies every variant, so all of them need its key\n\
+         error: x.toml:32: grid.\"model.dropout\": variant `pretrained` has no `model.dropout`\n  \
+         hint: an axis multiplies every variant, so all of them need its key\n\
+         2 problems; nothing was run"
+    );
+    let many = (1..=101)
+        .map(|i| i.to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
+    assert_eq!(
+        grid(&format!(
+            "\"train.epochs\" = [{many}]\n\"train.batch_size\" = [{many}]"
+        )),
+        "error: x.toml:32: grid: the grid has more than 10000 cells\n1 problem; nothing was run"
+    );
+}
+
+#[test]
+fn transforms_that_end_elsewhere_are_refused() {
+    assert_eq!(
+        errors("size = 224", "size = 224\neval = [\"resize 256\"]"),
+        "error: x.toml:11: data.transform.eval: the eval transform [\"resize 256\"] ends in pictures whose shorter side is 256, expected 224 × 224 pixels\n  \
+         hint: add `center-crop` at the end\n\
+         1 problem; nothing was run"
+    );
+}
+
+#[test]
+fn a_network_too_deep_for_its_pictures_is_refused() {
+    let text = errors("size = 224", "size = 2");
+    assert!(
+        text.contains("error: x.toml:19: variant.scratch.model.depth: expected at most 1 convolutions for pictures of 2×2 pixels"),
+        "{text}"
+    );
+}
+
+#[test]
+fn variants_must_be_a_list_of_tables() {
+    assert_eq!(
+        Session::with("name = \"x\"\n[data]\nsource = \"image-folder\"\npath = \"p\"\n[variant]\nname = \"a\"\n").errors(),
+        "error: x.toml:5: variant: expected a list of tables, found a table\n  \
+         hint: write [[variant]] before the keys of each variant\n\
+         1 problem; nothing was run"
+    );
+}
+
+#[test]
+fn all_problems_are_told_at_once_in_the_order_of_the_file() {
+    let text = GOOD
+        .replace("seed = 7", "sede = 7")
+        .replace("path =", "pth =")
+        .replace("epochs = 20", "epochs = 0")
+        .replace("lr = 1e-4", "lr = \"fast\"")
+        .replace("hidden = 512", "hidden = 0")
+        .replace("name = \"frozen\"", "name = \"scratch\"");
+    assert_eq!(
+        Session::with(&text)
+            .set("repeats=none")
+            .set("train.momentum=0.5")
+            .errors(),
+        "error: x.toml:3: sede: unknown key; did you mean `seed`?\n\
+         error: x.toml:5: data.path: missing; expected the folder of the pictures\n\
+         error: x.toml:7: data.pth: unknown key; did you mean `path`?\n\
+         error: x.toml:13: train.epochs: expected a whole number from 1 to 100000, found 0\n\
+         error: x.toml:15: train.optimizer.lr: expected a number above 0, at most 1e38, found \"fast\"\n\
+         error: x.toml:19: variant.scratch.model.hidden: expected a whole number from 1 to 1048576, found 0\n\
+         error: x.toml:27: variant \"scratch\" is declared twice (first on line 18)\n\
+         error: --set repeats=none: expected a whole number from 1 to 10000, found \"none\"\n\
+         error: --set train.momentum=0.5: unknown key; did you mean `train.optimizer.momentum`?\n\
+         9 problems; nothing was run"
+    );
+}
+
+#[test]
+fn syntax_errors_show_the_line() {
+    assert_eq!(
+        Session::with("name = \"x\"\nrepeats = two\n").errors(),
+        "error: x.toml:2: not valid TOML: invalid boolean, expected `true`\n    |\n  2 | repeats = two\n    |           ^^^\n  \
+         hint: a text stands in quotes\n\
+         1 problem; nothing was run"
+    );
+    let text = Session::with("name = \"x\"\nname = \"y\"\n").errors();
+    assert!(
+        text.starts_with("error: x.toml:2: not valid TOML: duplicate key\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\n  2 | name = \"y\"\n    | ^^^^\n"),
+        "{text}"
+    );
+    // Columns count characters, and the end of the file is a place too.
+    let text = Session::with("\"größe\" = ?\n").errors();
+    assert!(
+        text.contains("\n  1 | \"größe\" = ?\n    |           ^\n"),
+        "{text}"
+    );
+    Session::with("[data\n").errors();
+    Session::with("a = \"").errors();
+}
+
+#[test]
+fn a_file_that_can_not_be_read_is_told_by_name() {
+    let session = Session::new().file("quickstart.toml", GOOD);
+    let text = session.load_file("quikstart.toml").unwrap_err().to_string();
+    assert!(
+        text.contains("quikstart.toml: failed to read the experiment: "),
+        "{text}"
+    );
+    assert!(text.contains("hint: did you mean `"), "{text}");
+    assert!(text.contains("quickstart.toml`?"), "{text}");
+
+    let path = session.path("x.toml");
+    std::fs::write(&path, b"name = \"a\"\nseed = \xff\n").unwrap();
+    assert_eq!(
+        session.errors(),
+        "error: x.toml: not a text in UTF-8: line 2 has a byte that is none\n1 problem; nothing was run"
+    );
+}

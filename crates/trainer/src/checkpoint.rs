@@ -1,0 +1,220 @@
+//! Checkpoints: safetensors files whose tensors have the network's own names, with a description in the header.
+//!
+//! `last.safetensors` holds what training goes on from: the trained tensors, the optimizer's state under
+//! `optimizer/…`, and a [`Position`]. `best.safetensors` holds the whole network at its best epoch and a
+//! [`ModelCard`]: all that is needed to use it elsewhere.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::Write,
+    path::Path,
+};
+
+use candle_core::{Device, Tensor};
+use graft_data::TransformSpec;
+use graft_model::ModelSpec;
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{TrainError, metrics::Tally};
+
+/// Version of the checkpoint files.
+pub const CHECKPOINT_FORMAT: u32 = 1;
+/// The key of the description in the file's header.
+const HEADER_KEY: &str = "graft";
+/// What the names of the optimizer's tensors begin with.
+const OPTIMIZER: &str = "optimizer/";
+
+/// How far a trial has come.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// [`CHECKPOINT_FORMAT`].
+    pub format: u32,
+    /// The trial's id.
+    pub trial: String,
+    /// Whole epochs that are done.
+    pub epochs_done: u32,
+    /// Batches of the next epoch that are done.
+    pub batches_done: usize,
+    /// Optimizer steps that are done.
+    pub step: u64,
+    /// Training loss and accuracy over those batches.
+    pub tally: Tally,
+    /// The best epoch so far.
+    pub best: Option<Best>,
+}
+
+impl Position {
+    /// The beginning of a trial.
+    pub(crate) fn start(trial: &str) -> Self {
+        Self {
+            format: CHECKPOINT_FORMAT,
+            trial: trial.to_owned(),
+            epochs_done: 0,
+            batches_done: 0,
+            step: 0,
+            tally: Tally::default(),
+            best: None,
+        }
+    }
+}
+
+/// The epoch with the best validation accuracy; the earliest of equals.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Its number, from 1.
+    pub epoch: u32,
+    /// Its validation accuracy, from 0 to 1.
+    pub val_accuracy: f64,
+}
+
+/// What one has to know to use the network of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// [`CHECKPOINT_FORMAT`].
+    pub format: u32,
+    /// The trial's id.
+    pub trial: String,
+    /// The epoch, from 1.
+    pub epoch: u32,
+    /// The network.
+    pub model: ModelSpec,
+    /// Names of its classes, in the order of its outputs.
+    pub classes: Vec<String>,
+    /// How pictures become inputs: its evaluation steps are the ones to use.
+    pub transform: TransformSpec,
+    /// Mean of each colour that inputs are normalised with.
+    pub mean: [f32; 3],
+    /// Standard deviation of each colour that inputs are normalised with.
+    pub std: [f32; 3],
+}
+
+/// Tensors by name.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+/// The tensors of the file `last.safetensors`.
+pub(crate) struct Saved {
+    pub(crate) network: Tensors,
+    pub(crate) optimizer: Tensors,
+}
+
+/// Writes `last.safetensors`.
+pub(crate) fn save_last(
+    path: &Path,
+    network: Vec<(String, Tensor)>,
+    optimizer: Vec<(String, Tensor)>,
+    position: &Position,
+) -> Result<(), TrainError> {
+    let optimizer = optimizer
+        .into_iter()
+        .map(|(name, tensor)| (format!("{OPTIMIZER}{name}"), tensor));
+    save(path, network.into_iter().chain(optimizer), position)
+}
+
+/// Reads `last.safetensors`; `None` if there is no such file.
+pub(crate) fn load_last(path: &Path, trial: &str) -> Result<Option<(Position, Saved)>, TrainError> {
+    let Some((position, tensors)) = load::<Position>(path)? else {
+        return Ok(None);
+    };
+    if position.trial != trial {
+        return Err(damaged(
+            path,
+            &format!("belongs to trial {}, not {trial}", position.trial),
+        ));
+    }
+    let mut saved = Saved {
+        network: BTreeMap::new(),
+        optimizer: BTreeMap::new(),
+    };
+    for (name, tensor) in tensors {
+        match name.strip_prefix(OPTIMIZER) {
+            Some(name) => saved.optimizer.insert(name.to_owned(), tensor),
+            None => saved.network.insert(name, tensor),
+        };
+    }
+    Ok(Some((position, saved)))
+}
+
+/// Writes `best.safetensors`.
+pub(crate) fn save_best(
+    path: &Path,
+    network: &[(String, Tensor)],
+    card: &ModelCard,
+) -> Result<(), TrainError> {
+    save(path, network.iter().cloned(), card)
+}
+
+/// Reads `best.safetensors`; `None` if there is no such file.
+///
+/// # Errors
+/// When the file can't be read, is damaged or is no checkpoint of this version.
+pub fn load_best(path: &Path) -> Result<Option<(ModelCard, Tensors)>, TrainError> {
+    load(path)
+}
+
+fn save(
+    path: &Path,
+    tensors: impl Iterator<Item = (String, Tensor)>,
+    description: &impl Serialize,
+) -> Result<(), TrainError> {
+    let description =
+        serde_json::to_string(description).map_err(|error| damaged(path, &error.to_string()))?;
+    let header = HashMap::from([(HEADER_KEY.to_owned(), description)]);
+    let bytes = safetensors::serialize(tensors, Some(header))
+        .map_err(|error| damaged(path, &error.to_string()))?;
+    Ok(graft_record::atomic_write(path, |file| {
+        file.write_all(&bytes)
+    })?)
+}
+
+fn load<D: DeserializeOwned>(path: &Path) -> Result<Option<(D, Tensors)>, TrainError> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(damaged(path, &error.to_string())),
+    };
+    let unreadable =
+        |error: &dyn std::fmt::Display| damaged(path, &format!("no readable checkpoint: {error}"));
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| unreadable(&error))?;
+    let description = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|header| header.get(HEADER_KEY));
+    let description = description.ok_or_else(|| unreadable(&"its header has no description"))?;
+    check_format(path, description)?;
+    let description = serde_json::from_str(description).map_err(|error| unreadable(&error))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| unreadable(&error))?;
+    let tensors = file
+        .iter()
+        .map(|(name, view)| {
+            let tensor = candle_core::safetensors::Load::load(&view, &Device::Cpu)?;
+            Ok((name.to_owned(), tensor))
+        })
+        .collect::<Result<_, TrainError>>()?;
+    Ok(Some((description, tensors)))
+}
+
+/// Says which version a description has before its other fields are read.
+fn check_format(path: &Path, description: &str) -> Result<(), TrainError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        format: u32,
+    }
+    match serde_json::from_str::<Versioned>(description) {
+        Ok(Versioned {
+            format: CHECKPOINT_FORMAT,
+        }) => Ok(()),
+        Ok(Versioned { format }) => Err(damaged(
+            path,
+            &format!("checkpoint format {format}; this program reads format {CHECKPOINT_FORMAT}"),
+        )),
+        Err(error) => Err(damaged(path, &format!("no readable checkpoint: {error}"))),
+    }
+}
+
+fn damaged(path: &Path, reason: &str) -> TrainError {
+    TrainError::Checkpoint {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    }
+}

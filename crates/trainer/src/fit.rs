@@ -1,0 +1,121 @@
+//! The training loop.
+
+use std::time::Instant;
+
+use graft_data::{Batch, Split};
+use graft_model::Pass;
+use graft_ops::{Tape, cross_entropy};
+
+use crate::{
+    Observer, Outcome, StepProgress, TrainError, metrics::count_correct, session::Session,
+};
+
+/// Trains until the recipe's last epoch, the observer's wish to stop, or a loss that is not finite.
+pub(crate) fn fit(
+    session: &mut Session,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, TrainError> {
+    let epochs = session.trial.spec.recipe.epochs;
+    while session.position.epochs_done < epochs {
+        let epoch = session.position.epochs_done + 1;
+        let mut training = Training::start();
+        let mut progress = StepProgress::begin(epoch, epochs, session.loader.batches(Split::Train));
+        for batch in session.train_epoch(epoch) {
+            let (loss, images) = train_step(session, batch?)?;
+            if !loss.is_finite() {
+                return session.diverge();
+            }
+            training.add(images);
+            progress.batch = session.position.batches_done;
+            progress.train_loss = session.position.tally.mean_loss();
+            progress.images_per_second = training.images_per_second();
+            observer.step(&progress);
+            if observer.should_stop() {
+                return session.interrupt();
+            }
+            session.save_if_due()?;
+        }
+        training.stop();
+        let validated = session
+            .validation
+            .run(&session.network, &mut |batch, batches| {
+                observer.step(&StepProgress {
+                    batch,
+                    batches,
+                    validating: true,
+                    ..progress
+                });
+                !observer.should_stop()
+            })?;
+        let Some(validation) = validated else {
+            return session.interrupt();
+        };
+        session.end_epoch(training, validation, observer)?;
+    }
+    session.finish()
+}
+
+/// One step on one batch: forward, backward, update. Returns the batch's mean loss and its number of pictures.
+fn train_step(session: &mut Session, batch: Batch) -> Result<(f64, usize), TrainError> {
+    let spec = &session.trial.spec;
+    let step = session.position.step + 1;
+    let labels = batch.labels.clone();
+    let input = session.input(batch)?;
+
+    let tape = Tape::recording();
+    let pass = Pass::training(&tape, spec.seed, u64::from(spec.repeat), step);
+    let logits = session.network.forward(&input, &pass)?;
+    let loss = cross_entropy(&tape, &logits, &labels)?;
+    let mean_loss = f64::from(loss.to_scalar::<f32>()?);
+    let correct = count_correct(&logits.to_vec2()?, &labels);
+    if mean_loss.is_finite() {
+        let gradients = tape.backward(&loss)?;
+        session.optimizer.step(&gradients, session.lr())?;
+    }
+
+    session.position.step = step;
+    session.position.batches_done += 1;
+    session.position.tally.add(mean_loss, correct, labels.len());
+    Ok((mean_loss, labels.len()))
+}
+
+/// Pictures and seconds of an epoch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Training {
+    start: Instant,
+    images: usize,
+    trained: Option<f64>,
+}
+
+impl Training {
+    fn start() -> Self {
+        Self {
+            start: Instant::now(),
+            images: 0,
+            trained: None,
+        }
+    }
+
+    fn add(&mut self, images: usize) {
+        self.images += images;
+    }
+
+    /// Training is over; validation follows.
+    fn stop(&mut self) {
+        self.trained = Some(self.seconds());
+    }
+
+    /// Seconds since the epoch began.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+
+    /// Training pictures per second.
+    pub(crate) fn images_per_second(&self) -> f64 {
+        self.images as f64
+            / self
+                .trained
+                .unwrap_or_else(|| self.seconds())
+                .max(f64::MIN_POSITIVE)
+    }
+}

@@ -1,0 +1,25 @@
+//! The training loop, optimizers, metrics and checkpoints.
+//!
+//! [`run_trial`] takes a [`Trial`] from its folder to its record. The loop itself is in `fit.rs`; what a trial holds
+//! while it runs is in `session.rs`.
+
+mod checkpoint;
+pub mod device;
+mod error;
+mod evaluate;
+mod fit;
+mod metrics;
+mod optimizer;
+mod resources;
+mod run;
+mod session;
+mod spec;
+mod trial;
+
+pub use checkpoint::{Best, CHECKPOINT_FORMAT, ModelCard, Position, Tensors, load_best};
+pub use error::TrainError;
+pub use metrics::Tally;
+pub use resources::{PICTURE_BYTES, Resources};
+pub use run::run_trial;
+pub use spec::{OptimizerSpec, Recipe, TrialSpec};
+pub use trial::{Observer, Outcome, StepProgress, Trial};

@@ -1,0 +1,67 @@
+//! One trial from its folder to its record.
+
+use std::time::Duration;
+
+use graft_record::{ResultsFolder, State, Status, TrialFolder};
+
+use crate::{Observer, Outcome, Resources, TrainError, Trial, fit::fit, session::Session};
+
+/// How long a worker that has just lost its parent may still hold a trial.
+const LOCK_WAIT: Duration = Duration::from_secs(30);
+
+/// Runs a trial to its end, or from where it stopped, or not at all if it has finished.
+///
+/// The trial's folder holds the outcome afterwards: its status, epochs, checkpoints and predictions. The caller chooses
+/// the number of threads by running this inside a rayon pool; the result does not depend on it.
+///
+/// # Errors
+/// When the trial can't go on: its pictures, weights or results folder can't be read or written. The reason
+/// is in the trial's `status.json` too. An error of the results folder leaves the trial to be run again.
+pub fn run_trial(
+    trial: &Trial,
+    resources: &mut Resources,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, TrainError> {
+    let folder = ResultsFolder::open(&trial.results)?.trial(&trial.key);
+    let _lock = folder.lock_within(LOCK_WAIT)?;
+    if let Some(outcome) = finished(&folder)? {
+        return Ok(outcome);
+    }
+    let outcome = Session::open(trial, folder.clone(), resources, observer)
+        .and_then(|mut session| fit(&mut session, observer));
+    if let Err(error) = &outcome {
+        record_failure(&folder, error, observer);
+    }
+    outcome
+}
+
+/// The outcome of a trial that has finished.
+fn finished(folder: &TrialFolder) -> Result<Option<Outcome>, TrainError> {
+    if !folder.is_finished() {
+        return Ok(None);
+    }
+    Ok(folder.status()?.and_then(|status| {
+        Some(Outcome::Finished {
+            best_epoch: status.best_epoch?,
+            best_val_accuracy: status.best_val_accuracy?,
+        })
+    }))
+}
+
+/// Writes why a trial failed into its status, as far as the results folder lets us.
+fn record_failure(folder: &TrialFolder, error: &TrainError, observer: &mut dyn Observer) {
+    let mut status = folder.status().ok().flatten().unwrap_or_else(|| Status {
+        attempts: 1,
+        ..Status::new(State::Failed)
+    });
+    // What the results folder could not take is no fault of the trial: it can go on when there is room again.
+    status.state = if matches!(error, TrainError::Record(_)) {
+        State::Interrupted
+    } else {
+        State::Failed
+    };
+    status.error = Some(error.to_string());
+    if let Err(unwritten) = folder.write_status(&status) {
+        observer.log(&unwritten.to_string());
+    }
+}

@@ -1,0 +1,354 @@
+//! A trial under way: its network, optimizer and position, and what it has written.
+
+use std::time::{Duration, Instant};
+
+use candle_core::{Device, Tensor};
+use graft_data::{Batch, Batches, Loader, LoaderOptions, Normalization, Transform};
+use graft_model::{Init, Network, WeightFile};
+use graft_record::{EpochRow, Manifest, ParameterCounts, State, Status, TimingRow, TrialFolder};
+
+use crate::{
+    Observer, OptimizerSpec, Outcome, Resources, TrainError, Trial,
+    checkpoint::{self, Best, CHECKPOINT_FORMAT, ModelCard, Position},
+    device,
+    evaluate::Validation,
+    fit::Training,
+    metrics::Tally,
+    optimizer::{self, Optimizer},
+};
+
+/// Batches prepared ahead of the one that is trained on.
+const LOOK_AHEAD: usize = 4;
+/// Saving takes at most one part in so many of the time.
+const SAVING_SHARE: u32 = 20;
+
+/// A trial under way.
+pub(crate) struct Session<'a> {
+    pub(crate) trial: &'a Trial,
+    pub(crate) network: Network,
+    pub(crate) optimizer: Box<dyn Optimizer>,
+    pub(crate) loader: Loader,
+    pub(crate) validation: Validation<'a>,
+    pub(crate) position: Position,
+    folder: TrialFolder,
+    device: Device,
+    card: ModelCard,
+    status: Status,
+    rows: Vec<EpochRow>,
+    timing: Vec<TimingRow>,
+    /// The network at its best epoch, until it is on the disk.
+    unsaved_best: Option<Vec<(String, Tensor)>>,
+    saved: Instant,
+    saving_took: Duration,
+}
+
+impl<'a> Session<'a> {
+    /// Builds the network, opens the pictures and goes to where an earlier run of this trial stopped.
+    pub(crate) fn open(
+        trial: &'a Trial,
+        folder: TrialFolder,
+        resources: &'a mut Resources,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, TrainError> {
+        let device = device::open(&trial.device)?;
+        let pictures = resources.pictures(trial)?;
+        let classes = pictures.source().classes().to_vec();
+        let network = build_network(trial, classes.len(), &device, observer)?;
+        let spec = &trial.spec;
+        let (mean, std) = network.normalization();
+        let transform = Transform::new(&spec.data.transform, Normalization { mean, std })?;
+        let options = LoaderOptions {
+            batch_size: spec.recipe.batch_size,
+            threads: trial.loader_threads,
+            look_ahead: LOOK_AHEAD,
+        };
+        let card = ModelCard {
+            format: CHECKPOINT_FORMAT,
+            trial: trial.key.id.clone(),
+            epoch: 0,
+            model: spec.model.clone(),
+            classes,
+            transform: spec.data.transform.clone(),
+            mean,
+            std,
+        };
+        let mut session = Self {
+            optimizer: optimizer::build(&spec.recipe.optimizer, &network)?,
+            loader: Loader::new(pictures.clone(), transform.clone(), options),
+            validation: Validation::new(trial, resources, &network, pictures, transform, &device),
+            position: Position::start(&trial.key.id),
+            status: Status::new(State::Running),
+            rows: Vec::new(),
+            timing: Vec::new(),
+            unsaved_best: None,
+            saved: Instant::now(),
+            saving_took: Duration::ZERO,
+            trial,
+            folder,
+            network,
+            device,
+            card,
+        };
+        session.resume(observer)?;
+        session.begin()?;
+        Ok(session)
+    }
+
+    /// The batches of an epoch that are still to be trained on.
+    pub(crate) fn train_epoch(&self, epoch: u32) -> Batches {
+        let spec = &self.trial.spec;
+        self.loader.train_epoch(
+            spec.seed,
+            spec.repeat.into(),
+            epoch.into(),
+            self.position.batches_done,
+        )
+    }
+
+    /// A batch's pixels as a tensor (n, 3, size, size) on the trial's device.
+    pub(crate) fn input(&self, batch: Batch) -> Result<Tensor, TrainError> {
+        input(batch, &self.device)
+    }
+
+    /// The learning rate of the next step.
+    pub(crate) fn lr(&self) -> f64 {
+        let OptimizerSpec::Sgd { lr, .. } = self.trial.spec.recipe.optimizer;
+        lr
+    }
+
+    /// Records an epoch: its row, whether it is the best so far, and a checkpoint if one is due.
+    pub(crate) fn end_epoch(
+        &mut self,
+        training: Training,
+        validation: Tally,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
+        let epoch = self.position.epochs_done + 1;
+        let row = EpochRow {
+            epoch,
+            step: self.position.step,
+            train_loss: self.position.tally.mean_loss(),
+            train_accuracy: self.position.tally.accuracy(),
+            val_loss: validation.mean_loss(),
+            val_accuracy: validation.accuracy(),
+            lr: self.lr(),
+        };
+        let timing = TimingRow {
+            epoch,
+            seconds: training.seconds(),
+            images_per_second: training.images_per_second(),
+        };
+        if self
+            .position
+            .best
+            .is_none_or(|best| row.val_accuracy > best.val_accuracy)
+        {
+            self.position.best = Some(Best {
+                epoch,
+                val_accuracy: row.val_accuracy,
+            });
+            self.unsaved_best = Some(copy(self.network.state())?);
+        }
+        self.rows.push(row);
+        self.timing.push(timing);
+        self.position.epochs_done = epoch;
+        self.position.batches_done = 0;
+        self.position.tally = Tally::default();
+        self.folder.write_epochs(&self.rows)?;
+        self.folder.write_timing(&self.timing)?;
+        self.write_status(State::Running)?;
+        observer.epoch(&row, &timing);
+        self.save_if_due()
+    }
+
+    /// Writes the checkpoints if it is time to.
+    pub(crate) fn save_if_due(&mut self) -> Result<(), TrainError> {
+        let least = Duration::from_secs_f64(self.trial.checkpoint_seconds)
+            .max(self.saving_took * SAVING_SHARE);
+        if self.saved.elapsed() >= least {
+            self.save()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes the checkpoints: first the best one, then the one that says that the best one is there.
+    pub(crate) fn save(&mut self) -> Result<(), TrainError> {
+        let start = Instant::now();
+        if let (Some(best), Some(tensors)) = (self.position.best, self.unsaved_best.take()) {
+            self.card.epoch = best.epoch;
+            checkpoint::save_best(&self.folder.best_checkpoint(), &tensors, &self.card)?;
+        }
+        let path = self.folder.last_checkpoint();
+        checkpoint::save_last(
+            &path,
+            self.network.trained_state(),
+            self.optimizer.state(),
+            &self.position,
+        )?;
+        self.saved = Instant::now();
+        self.saving_took = start.elapsed();
+        Ok(())
+    }
+
+    /// Leaves the trial where it is, to go on from later.
+    pub(crate) fn interrupt(&mut self) -> Result<Outcome, TrainError> {
+        self.save()?;
+        self.write_status(State::Interrupted)?;
+        Ok(Outcome::Interrupted {
+            epochs_done: self.position.epochs_done,
+        })
+    }
+
+    /// Ends the trial as diverged: what it has recorded stays.
+    pub(crate) fn diverge(&mut self) -> Result<Outcome, TrainError> {
+        let (epoch, step) = (self.position.epochs_done + 1, self.position.step);
+        self.save()?;
+        self.status.error = Some(format!(
+            "diverged: the training loss was not finite at step {step} (epoch {epoch})\n\
+             hint: try a smaller learning rate than {}",
+            self.lr()
+        ));
+        self.write_status(State::Diverged)?;
+        Ok(Outcome::Diverged { epoch, step })
+    }
+
+    /// Ends the trial: checkpoints, predictions of the best epoch, and last the word that it is finished.
+    pub(crate) fn finish(&mut self) -> Result<Outcome, TrainError> {
+        self.save()?;
+        let path = self.folder.best_checkpoint();
+        let best = self.position.best.ok_or_else(|| missing(&path))?;
+        let (card, tensors) = checkpoint::load_best(&path)?.ok_or_else(|| missing(&path))?;
+        debug_assert_eq!(card.epoch, best.epoch);
+        self.network.restore(&tensors)?;
+        self.folder
+            .write_predictions(&self.validation.predictions(&self.network)?)?;
+        self.write_status(State::Finished)?;
+        Ok(Outcome::Finished {
+            best_epoch: best.epoch,
+            best_val_accuracy: best.val_accuracy,
+        })
+    }
+
+    /// Takes over the checkpoint of an earlier run. One that can't be used costs its epochs and nothing else.
+    fn resume(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        self.status.attempts = self
+            .folder
+            .status()
+            .ok()
+            .flatten()
+            .map_or(0, |status| status.attempts);
+        let path = self.folder.last_checkpoint();
+        match checkpoint::load_last(&path, &self.trial.key.id) {
+            Ok(None) => return Ok(()),
+            Ok(Some((position, saved))) => {
+                let (rows, timing) = (
+                    self.folder.epochs()?,
+                    self.folder.timing().unwrap_or_default(),
+                );
+                let done = position.epochs_done as usize;
+                if rows.len() < done {
+                    observer.log("epochs.csv is behind the checkpoint: starting over");
+                    return Ok(());
+                }
+                self.network.restore_trained(&saved.network)?;
+                self.optimizer.restore(&saved.optimizer)?;
+                self.rows = rows[..done].to_vec();
+                self.timing = timing.into_iter().take(done).collect();
+                observer.log(&format!(
+                    "going on after epoch {done}, batch {}",
+                    position.batches_done
+                ));
+                self.position = position;
+            }
+            Err(error) => observer.log(&format!("{error}: starting over")),
+        }
+        Ok(())
+    }
+
+    /// Writes what the trial is and that it runs.
+    fn begin(&mut self) -> Result<(), TrainError> {
+        let source = self.validation.source();
+        let numbers = |trainable_only: bool| {
+            let parameters = self.network.parameters().iter();
+            let counted = parameters.filter(|parameter| !trainable_only || parameter.trainable());
+            counted
+                .map(|parameter| parameter.var.elem_count() as u64)
+                .sum()
+        };
+        let manifest = Manifest {
+            format: Manifest::FORMAT,
+            classes: source.classes().to_vec(),
+            notes: source.notes(),
+            key: self.trial.key.clone(),
+            pictures: graft_data::Split::ALL
+                .map(|split| (split.name().to_owned(), source.len(split) as u64))
+                .into(),
+            parameters: ParameterCounts {
+                total: numbers(false),
+                trainable: numbers(true),
+            },
+            spec: toml::Table::try_from(&self.trial.spec)
+                .map_err(|error| TrainError::Spec(error.to_string()))?,
+        };
+        self.folder.write_manifest(&manifest)?;
+        self.status.attempts += 1;
+        self.write_status(State::Running)
+    }
+
+    fn write_status(&mut self, state: State) -> Result<(), TrainError> {
+        self.status.state = state;
+        self.status.epochs_done = self.position.epochs_done;
+        self.status.steps_done = self.position.step;
+        self.status.best_epoch = self.position.best.map(|best| best.epoch);
+        self.status.best_val_accuracy = self.position.best.map(|best| best.val_accuracy);
+        Ok(self.folder.write_status(&self.status)?)
+    }
+}
+
+/// A batch's pixels as a tensor (n, 3, size, size).
+pub(crate) fn input(batch: Batch, device: &Device) -> Result<Tensor, TrainError> {
+    let (n, size) = (batch.labels.len(), batch.size);
+    Ok(Tensor::from_vec(batch.pixels, (n, 3, size, size), device)?)
+}
+
+fn build_network(
+    trial: &Trial,
+    classes: usize,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Network, TrainError> {
+    let spec = &trial.spec;
+    let init = Init {
+        seed: spec.seed,
+        repeat: spec.repeat.into(),
+    };
+    let size = spec.data.transform.size as usize;
+    let mut network = match &trial.weights_file {
+        None => Network::build(&spec.model, classes, size, &init, device)?,
+        Some(path) => {
+            let file = WeightFile::open(path)?;
+            let (network, report) =
+                Network::pretrained(&spec.model, classes, size, &init, device, &file)?;
+            observer.log(&format!("{}: {report}", path.display()));
+            network
+        }
+    };
+    network.set_transfer(&spec.transfer);
+    Ok(network)
+}
+
+/// Tensors of their own, which later steps do not change.
+fn copy(tensors: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, TrainError> {
+    tensors
+        .into_iter()
+        .map(|(name, tensor)| Ok((name, tensor.copy()?)))
+        .collect()
+}
+
+fn missing(path: &std::path::Path) -> TrainError {
+    TrainError::Checkpoint {
+        path: path.to_owned(),
+        reason: "there is no best checkpoint".to_owned(),
+    }
+}

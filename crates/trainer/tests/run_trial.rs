@@ -1,0 +1,371 @@
+//! Trials on generated pictures: run through, interrupted and resumed, damaged, diverged.
+
+use std::{cell::Cell, fs, path::Path};
+
+use graft_data::{DataSpec, GeneratedSpec, GeneratedTask, SourceSpec, Step, TransformSpec};
+use graft_model::{BatchNormMode, ModelSpec, TransferMode, TransferSpec};
+use graft_record::{EpochRow, ResultsFolder, State, TimingRow, TrialFolder, TrialKey};
+use graft_trainer::{
+    Observer, OptimizerSpec, Outcome, Recipe, Resources, StepProgress, Trial, TrialSpec, load_best,
+    run_trial,
+};
+
+const SIZE: u32 = 16;
+
+fn trial(results: &Path, change: impl FnOnce(&mut TrialSpec)) -> Trial {
+    ResultsFolder::create(results).unwrap();
+    let mut spec = TrialSpec {
+        format: 1,
+        seed: 5,
+        repeat: 1,
+        data: DataSpec {
+            source: SourceSpec::Generated(GeneratedSpec {
+                task: GeneratedTask::Target,
+                side: 24,
+                train: 18,
+                val: 10,
+                seed: 0,
+            }),
+            transform: TransformSpec {
+                size: SIZE,
+                train: vec![Step::RandomResizedCrop, Step::HorizontalFlip],
+                eval: vec![Step::Resize(18), Step::CenterCrop(None)],
+            },
+        },
+        data_fingerprint: "generated".to_owned(),
+        model: ModelSpec {
+            kind: "convnet".to_owned(),
+            options: toml::toml! { depth = [4, 8]
+            hidden = 16
+            dropout = 0.5 },
+        },
+        weights: None,
+        weights_fingerprint: None,
+        transfer: TransferSpec {
+            mode: TransferMode::FineTune,
+            batch_norm: BatchNormMode::Batch,
+            head_lr: 1.0,
+        },
+        recipe: Recipe {
+            epochs: 3,
+            batch_size: 4,
+            optimizer: OptimizerSpec::Sgd {
+                lr: 0.01,
+                momentum: 0.9,
+                weight_decay: 0.0,
+            },
+        },
+    };
+    change(&mut spec);
+    Trial {
+        key: TrialKey {
+            variant: "v".to_owned(),
+            cell: "base".to_owned(),
+            repeat: spec.repeat,
+            id: "0123".to_owned(),
+        },
+        spec,
+        results: results.to_owned(),
+        data_folders: Vec::new(),
+        weights_file: None,
+        device: "cpu".to_owned(),
+        loader_threads: 1,
+        checkpoint_seconds: 1e9,
+    }
+}
+
+fn folder(trial: &Trial) -> TrialFolder {
+    ResultsFolder::open(&trial.results)
+        .unwrap()
+        .trial(&trial.key)
+}
+
+/// Stops after so many steps, training and validation counted alike.
+struct StopAfter {
+    steps: Cell<usize>,
+    log: Vec<String>,
+}
+
+impl StopAfter {
+    fn new(steps: usize) -> Self {
+        Self {
+            steps: Cell::new(steps),
+            log: Vec::new(),
+        }
+    }
+}
+
+impl Observer for StopAfter {
+    fn step(&mut self, progress: &StepProgress) {
+        assert!(progress.batch >= 1 && progress.batch <= progress.batches);
+        self.steps.set(self.steps.get().saturating_sub(1));
+    }
+    fn epoch(&mut self, _: &EpochRow, _: &TimingRow) {}
+    fn log(&mut self, line: &str) {
+        self.log.push(line.to_owned());
+    }
+    fn should_stop(&self) -> bool {
+        self.steps.get() == 0
+    }
+}
+
+fn run(trial: &Trial, steps: usize) -> Outcome {
+    run_trial(trial, &mut Resources::default(), &mut StopAfter::new(steps)).unwrap()
+}
+
+/// What a test does to a file.
+type Damage<'a> = &'a dyn Fn(&Path);
+
+const NEVER: usize = usize::MAX;
+
+/// Every file of a trial that must not depend on how it was run.
+fn files(trial: &Trial) -> Vec<(&'static str, Vec<u8>)> {
+    let path = folder(trial).path().to_owned();
+    [
+        "epochs.csv",
+        "predictions.csv",
+        "trial.toml",
+        "last.safetensors",
+        "best.safetensors",
+    ]
+    .into_iter()
+    .map(|name| {
+        (
+            name,
+            fs::read(path.join(name)).unwrap_or_else(|error| panic!("{name}: {error}")),
+        )
+    })
+    .collect()
+}
+
+fn assert_same(one: &Trial, other: &Trial) {
+    for ((name, one), (_, other)) in files(one).iter().zip(files(other)) {
+        assert!(*one == other, "{name} differs");
+    }
+}
+
+#[test]
+fn a_trial_leaves_its_record() {
+    let results = tempfile::tempdir().unwrap();
+    let trial = trial(results.path(), |_| {});
+    let Outcome::Finished {
+        best_epoch,
+        best_val_accuracy,
+    } = run(&trial, NEVER)
+    else {
+        panic!("not finished")
+    };
+    let rows = folder(&trial).epochs().unwrap();
+    // 18 pictures in batches of 4: five steps an epoch, the last with two pictures.
+    assert_eq!(
+        rows.iter()
+            .map(|row| (row.epoch, row.step))
+            .collect::<Vec<_>>(),
+        [(1, 5), (2, 10), (3, 15)]
+    );
+    let best = graft_record::best_epoch(&rows).unwrap();
+    assert_eq!(
+        (best.epoch, best.val_accuracy),
+        (best_epoch, best_val_accuracy)
+    );
+    let status = folder(&trial).status().unwrap().unwrap();
+    assert_eq!(
+        (status.state, status.attempts, status.steps_done),
+        (State::Finished, 1, 15)
+    );
+    let predictions = folder(&trial).predictions().unwrap();
+    let right = predictions
+        .iter()
+        .filter(|row| row.label == row.predicted)
+        .count();
+    assert_eq!(
+        (predictions.len(), right as f64 / 10.0),
+        (10, best_val_accuracy)
+    );
+    let (card, tensors) = load_best(&folder(&trial).best_checkpoint())
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (card.epoch, card.classes.len()),
+        (best_epoch, tensors["fc2.bias"].dims()[0])
+    );
+}
+
+#[test]
+fn a_finished_trial_is_not_touched() {
+    let results = tempfile::tempdir().unwrap();
+    let trial = trial(results.path(), |spec| spec.recipe.epochs = 1);
+    let outcome = run(&trial, NEVER);
+    let before = files(&trial);
+    assert_eq!(run(&trial, NEVER), outcome);
+    assert_eq!(files(&trial), before);
+}
+
+#[test]
+fn interrupted_anywhere_it_ends_with_the_same_bytes() {
+    let folders = tempfile::tempdir().unwrap();
+    let whole = trial(&folders.path().join("whole"), |_| {});
+    run(&whole, NEVER);
+    // Within an epoch, at its last batch, in the validation after it, and again and again.
+    for stops in [vec![2], vec![5], vec![6], vec![7, 1, 1, 3], vec![1; 17]] {
+        let parts = trial(&folders.path().join(format!("{stops:?}")), |_| {});
+        for &steps in &stops {
+            assert!(
+                matches!(run(&parts, steps), Outcome::Interrupted { .. }),
+                "{stops:?}"
+            );
+        }
+        assert!(matches!(run(&parts, NEVER), Outcome::Finished { .. }));
+        assert_same(&whole, &parts);
+    }
+}
+
+#[test]
+fn threads_and_shared_resources_do_not_change_a_result() {
+    let folders = tempfile::tempdir().unwrap();
+    let one = trial(&folders.path().join("one"), |_| {});
+    run(&one, NEVER);
+    let mut resources = Resources::new(3000);
+    for threads in [2, 3] {
+        let mut other = trial(&folders.path().join(threads.to_string()), |_| {});
+        other.loader_threads = threads;
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        let outcome =
+            pool.install(|| run_trial(&other, &mut resources, &mut StopAfter::new(NEVER)).unwrap());
+        assert!(matches!(outcome, Outcome::Finished { .. }));
+        assert_same(&one, &other);
+    }
+}
+
+#[test]
+fn repeats_differ() {
+    let folders = tempfile::tempdir().unwrap();
+    let first = trial(&folders.path().join("1"), |_| {});
+    let second = trial(&folders.path().join("2"), |spec| spec.repeat = 2);
+    run(&first, NEVER);
+    run(&second, NEVER);
+    assert_ne!(
+        folder(&first).epochs().unwrap(),
+        folder(&second).epochs().unwrap()
+    );
+}
+
+#[test]
+fn a_damaged_or_foreign_checkpoint_costs_its_epochs_and_nothing_else() {
+    let folders = tempfile::tempdir().unwrap();
+    let whole = trial(&folders.path().join("whole"), |_| {});
+    run(&whole, NEVER);
+    let truncate = |path: &Path| {
+        let bytes = fs::read(path).unwrap();
+        fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    };
+    let garble =
+        |path: &Path| fs::write(path, b"\xff\xff\xff\xff\xff\xff\xff\xff no checkpoint").unwrap();
+    let foreign = |path: &Path| {
+        let text = fs::read(path).unwrap();
+        let at = text
+            .windows(4)
+            .position(|window| window == b"0123")
+            .unwrap();
+        let mut text = text.clone();
+        text[at..at + 4].copy_from_slice(b"9999");
+        fs::write(path, text).unwrap();
+    };
+    let damages: [(&str, Damage); 3] = [
+        ("truncated", &truncate),
+        ("garbled", &garble),
+        ("foreign", &foreign),
+    ];
+    for (name, damage) in damages {
+        let parts = trial(&folders.path().join(name), |_| {});
+        run(&parts, 8);
+        damage(&folder(&parts).last_checkpoint());
+        let mut observer = StopAfter::new(NEVER);
+        run_trial(&parts, &mut Resources::default(), &mut observer).unwrap();
+        assert!(
+            observer
+                .log
+                .iter()
+                .any(|line| line.ends_with("starting over")),
+            "{name}: {:?}",
+            observer.log
+        );
+        assert_same(&whole, &parts);
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_finite_ends_the_trial_as_diverged() {
+    let results = tempfile::tempdir().unwrap();
+    let trial = trial(results.path(), |spec| {
+        spec.recipe.optimizer = OptimizerSpec::Sgd {
+            lr: 1e30,
+            momentum: 0.9,
+            weight_decay: 0.0,
+        };
+    });
+    assert!(matches!(
+        run(&trial, NEVER),
+        Outcome::Diverged { epoch: 1, .. }
+    ));
+    let status = folder(&trial).status().unwrap().unwrap();
+    assert_eq!(status.state, State::Diverged);
+    assert!(status.error.unwrap().contains("smaller learning rate"));
+}
+
+#[test]
+fn a_frozen_backbone_stays_and_a_fine_tuned_one_moves() {
+    let folders = tempfile::tempdir().unwrap();
+    let parent = trial(&folders.path().join("parent"), |spec| spec.seed = 9);
+    run(&parent, NEVER);
+    let weights = folder(&parent).best_checkpoint();
+    let (_, before) = load_best(&weights).unwrap().unwrap();
+    for (mode, moves) in [
+        (TransferMode::Frozen, false),
+        (TransferMode::FineTune, true),
+    ] {
+        let mut child = trial(&folders.path().join(format!("{mode:?}")), |spec| {
+            spec.transfer = TransferSpec {
+                mode,
+                batch_norm: BatchNormMode::Running,
+                head_lr: 1.0,
+            };
+        });
+        child.weights_file = Some(weights.clone());
+        run(&child, NEVER);
+        let (_, after) = load_best(&folder(&child).best_checkpoint())
+            .unwrap()
+            .unwrap();
+        for (name, tensor) in &before {
+            let values = |tensor: &candle_core::Tensor| {
+                tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+            };
+            let moved = values(tensor) != values(&after[name]);
+            assert_eq!(
+                moved,
+                moves || name.starts_with("fc2"),
+                "{name} of {mode:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_failure_is_recorded() {
+    let results = tempfile::tempdir().unwrap();
+    let mut trial = trial(results.path(), |_| {});
+    trial.weights_file = Some(results.path().join("missing.safetensors"));
+    let error = run_trial(
+        &trial,
+        &mut Resources::default(),
+        &mut StopAfter::new(NEVER),
+    )
+    .unwrap_err()
+    .to_string();
+    assert!(error.contains("missing.safetensors"), "{error}");
+    let status = folder(&trial).status().unwrap().unwrap();
+    assert_eq!((status.state, status.error), (State::Failed, Some(error)));
+}
