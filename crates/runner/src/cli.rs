@@ -27,8 +27,8 @@ Examples:
   graft report beeant                          draw what is there, also while the sweep runs
   graft summary --model resnet18               the layers of a network
 
-Exit codes: 0 all trials finished, 1 some failed, 2 bad experiment or arguments, 130 interrupted (the same command
-again goes on).";
+Exit codes: 0 all trials finished, 1 some failed, 2 bad experiment or arguments,
+130 interrupted (the same command again goes on).";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -51,8 +51,8 @@ Examples:
   graft sweep experiments/beeant.toml --set repeats=2 --set train.epochs=4
   graft sweep experiments/beeant.toml --set variant.frozen.model.weights=file:w.safetensors
 
-Ctrl-C stops cleanly: running trials write a checkpoint, and the same command again goes on from there. A second
-Ctrl-C stops at once; that costs the epochs since the last checkpoint.";
+Ctrl-C stops cleanly: running trials write a checkpoint, and the same command again goes on
+from there. A second Ctrl-C stops at once; that costs the epochs since the last checkpoint.";
 
 /// Arguments of `graft sweep`.
 #[derive(Debug, Args)]

@@ -64,7 +64,7 @@ fn generated(fields: &Fields<'_>) -> Option<SourceSpec> {
     ];
     let pictures = Whole(1, 10_000_000);
     let task = fields.required("task", &Word(TASKS));
-    let side = fields.required("side", &Whole(8, 1024));
+    let side = fields.required("side", &Whole(16, 512));
     let train = fields.required("train", &pictures);
     let val = fields.required("val", &pictures);
     let seed = fields.or("seed", &Whole(0, i64::MAX), 0);
