@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Golden values for crates/model/tests/golden.rs: what torchvision's networks compute from made-up weights.
+"""Golden values for crates/model/tests/model/golden.rs: what torchvision's networks compute from made-up weights.
 
 Made with Python 3.11, torch 2.15.0, torchvision 0.29.2, numpy 2 and safetensors 0.8 on a CPU, in float32:
 

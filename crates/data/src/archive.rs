@@ -42,7 +42,7 @@ impl Default for Limits {
     }
 }
 
-/// Fetches `url` and unpacks it so that `target` has the folders `splits`.
+/// Fetches `url`, unless its file already lies beside `target`, and unpacks it so that `target` has the folders `splits`.
 pub(crate) fn fetch(
     url: &str,
     target: &Path,
@@ -52,11 +52,14 @@ pub(crate) fn fetch(
 ) -> Result<(), DataError> {
     let parent = target.parent().unwrap_or(Path::new(""));
     let file = parent.join(file_name(url));
-    let options = graft_fetch::Options {
-        offline,
-        ..graft_fetch::Options::default()
-    };
-    graft_fetch::download(url, &file, &options, progress).map_err(DataError::Fetch)?;
+    // Only complete files have this name: one is there when a run was stopped while unpacking, or was put there by hand.
+    if !file.is_file() {
+        let options = graft_fetch::Options {
+            offline,
+            ..graft_fetch::Options::default()
+        };
+        graft_fetch::download(url, &file, &options, progress).map_err(DataError::Fetch)?;
+    }
     unpack(&file, target, splits, Limits::default(), progress)?;
     // What it held is in place; an archive that can't be deleted only takes space.
     let _ = fs::remove_file(&file);
@@ -89,7 +92,20 @@ pub(crate) fn unpack(
 ) -> Result<(), DataError> {
     let parent = target.parent().unwrap_or(Path::new(""));
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let folder = parent.join(format!(".{name}.unpacking-{}", std::process::id()));
+    let lock = match File::open(archive) {
+        // Another run unpacked and deleted it.
+        Err(_) if target.is_dir() => return Ok(()),
+        file => file.map_err(io_error("open", archive))?,
+    };
+    let prefix = format!(".{name}.unpacking-");
+    // Whoever holds the lock is the only one at work here. Not every file system has locks.
+    if lock.lock().is_ok() {
+        if target.is_dir() {
+            return Ok(());
+        }
+        remove_stale(parent, &prefix);
+    }
+    let folder = parent.join(format!("{prefix}{}", std::process::id()));
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).map_err(io_error("create the folder", &folder))?;
     let result = extract(archive, &folder, limits, progress)
@@ -101,6 +117,17 @@ pub(crate) fn unpack(
         });
     let _ = fs::remove_dir_all(&folder);
     result
+}
+
+/// Deletes what killed runs left. What can't be deleted only takes space.
+fn remove_stale(parent: &Path, prefix: &str) {
+    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(prefix));
+        if process.is_some_and(|process| process.parse::<u32>().is_ok()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// The unpacked folder that has the splits: one named like the target, the whole archive, or its only folder.

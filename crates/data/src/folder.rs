@@ -21,7 +21,7 @@ use crate::{
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// Changes whenever the same files would be hashed differently.
-const FINGERPRINT_VERSION: &str = "graft image-folder 1";
+const FINGERPRINT_VERSION: &str = "graft image-folder 2";
 
 /// Pictures in folders.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct ImageFolder {
     root: PathBuf,
     classes: Vec<String>,
     splits: [Vec<Sample>; 2],
+    /// How many bytes of the names in each split are its folder.
+    split_lens: [usize; 2],
     exif_orientation: bool,
     notes: Vec<String>,
     fingerprint: Mutex<Option<String>>,
@@ -55,6 +57,8 @@ impl ImageFolder {
         let classes = same_classes(&root, &train, &val)?;
         let mut folder = Self {
             splits: [samples(&train), samples(&val)],
+            split_lens: [&train, &val]
+                .map(|classes| classes.first().map_or(0, |class| class.split_len)),
             notes: no_picture_notes(&train, &val),
             root,
             classes,
@@ -164,7 +168,8 @@ impl Source for ImageFolder {
             part(split.name().as_bytes());
             for index in 0..self.len(split) {
                 let sample = &self.splits[split as usize][index];
-                part(sample.name.as_bytes());
+                // What the split's folder is called decides nothing.
+                part(&sample.name.as_bytes()[self.split_lens[split as usize]..]);
                 part(&sample.label.to_le_bytes());
                 part(&read_file(&self.path(split, index))?);
             }

@@ -50,8 +50,6 @@ struct Workshop {
     transform: Transform,
     /// Inputs of evaluation before normalisation; they never change.
     views: [Vec<Mutex<Option<Picture>>>; 2],
-    /// Memory of batches that were given back.
-    spare: Mutex<Vec<Batch>>,
 }
 
 /// Where the random steps of a pass draw from.
@@ -61,8 +59,6 @@ enum Draws {
     Nothing,
     /// (seed, Augment, [repeat, epoch, picture]).
     Epoch { seed: u64, repeat: u64, epoch: u64 },
-    /// (seed, Augment, [view, picture]).
-    View { seed: u64, view: u64 },
 }
 
 /// One pass over pictures of a split.
@@ -98,7 +94,6 @@ impl Loader {
                 cache,
                 transform,
                 views,
-                spare: Mutex::default(),
             }),
             options: LoaderOptions {
                 batch_size: options.batch_size.max(1),
@@ -131,13 +126,6 @@ impl Loader {
         self.pass(Split::Train, order, draws, skip_batches)
     }
 
-    /// The training pictures in order, each in its augmented view number `view`: picture i draws from the stream
-    /// (seed, Augment, [view, i]).
-    pub fn train_view(&self, seed: u64, view: u64) -> Batches {
-        let order = (0..self.source().len(Split::Train)).collect();
-        self.pass(Split::Train, order, Draws::View { seed, view }, 0)
-    }
-
     /// The pictures of a split in order, with the fixed steps of evaluation.
     pub fn evaluation(&self, split: Split) -> Batches {
         let order = (0..self.source().len(split)).collect();
@@ -147,14 +135,6 @@ impl Loader {
     /// The number of batches in a pass over a split.
     pub fn batches(&self, split: Split) -> usize {
         self.source().len(split).div_ceil(self.options.batch_size)
-    }
-
-    /// Gives the memory of a batch back for a later one.
-    pub fn recycle(&self, batch: Batch) {
-        let mut spare = lock(&self.workshop.spare);
-        if spare.len() <= self.options.look_ahead + self.options.threads {
-            spare.push(batch);
-        }
     }
 
     /// Starts a pass.
@@ -180,11 +160,12 @@ impl Workshop {
     ) -> Option<Result<Batch, DataError>> {
         let indices = pass.batch(number);
         let input_len = self.transform.input_len();
-        let mut batch = lock(&self.spare).pop().unwrap_or_default();
-        batch.size = self.transform.size();
-        batch.pixels.resize(indices.len() * input_len, 0.0);
-        batch.labels.clear();
-        batch.indices.clear();
+        let mut batch = Batch {
+            pixels: vec![0.0; indices.len() * input_len],
+            labels: Vec::with_capacity(indices.len()),
+            indices: Vec::with_capacity(indices.len()),
+            size: self.transform.size(),
+        };
         for (&index, out) in indices.iter().zip(batch.pixels.chunks_exact_mut(input_len)) {
             if stopped() {
                 return None;
@@ -216,7 +197,6 @@ impl Workshop {
                 repeat,
                 epoch,
             } => Stream::new(seed, Purpose::Augment, &[repeat, epoch, i]),
-            Draws::View { seed, view } => Stream::new(seed, Purpose::Augment, &[view, i]),
         };
         let picture = self.cache.get(pass.split, index)?;
         self.transform

@@ -17,6 +17,8 @@ const ENDINGS: [&str; 5] = [".jpg", ".jpeg", ".png", ".webp", ".bmp"];
 #[derive(Debug)]
 pub(crate) struct ClassFolder {
     pub(crate) name: String,
+    /// How many bytes of its files' names are the split's folder.
+    pub(crate) split_len: usize,
     pub(crate) pictures: Vec<String>,
     pub(crate) others: Vec<String>,
 }
@@ -62,6 +64,8 @@ pub(crate) fn class_folders(
 /// One class.
 fn class_folder(root: &Path, folder: &Path) -> Result<ClassFolder, DataError> {
     let name = utf8(folder.file_name().map(Path::new), folder)?;
+    let below = utf8(Some(folder.strip_prefix(root).unwrap_or(folder)), folder)?;
+    let split_len = below.len() - name.len();
     let mut folders = Vec::new();
     walk(folder, &mut Vec::new(), &mut folders)?;
     // os.walk's triples sorted: by the path of the folder as one text, in which `-` comes before `/`.
@@ -87,6 +91,7 @@ fn class_folder(root: &Path, folder: &Path) -> Result<ClassFolder, DataError> {
     }
     Ok(ClassFolder {
         name,
+        split_len,
         pictures,
         others,
     })

@@ -166,6 +166,27 @@ fn the_fingerprint_sees_names_labels_and_content_but_not_the_place() {
     assert_ne!(base, hash(&changed));
     assert_ne!(base, hash(&added));
     assert_eq!(base, hash(&beside));
+    let in_train = |tree: &Tree| tree.picture("train/ants/5.png");
+    let in_val = |tree: &Tree| tree.picture("val/ants/5.png");
+    assert_ne!(hash(&in_train), hash(&in_val));
+}
+
+#[test]
+fn the_fingerprint_does_not_see_what_the_split_folders_are_called() {
+    let mut tree = Tree::small();
+    let base = tree.open().unwrap().fingerprint().unwrap();
+    fs::create_dir(tree.path("parts")).unwrap();
+    fs::rename(tree.path("train"), tree.path("parts/learning")).unwrap();
+    fs::rename(tree.path("val"), tree.path("valid")).unwrap();
+    tree.spec.splits = SplitFolders {
+        train: "./parts/learning/".to_owned(),
+        val: "valid".to_owned(),
+    };
+    assert_eq!(tree.open().unwrap().fingerprint().unwrap(), base);
+    // The same folders the other way round are other data.
+    let splits = &mut tree.spec.splits;
+    std::mem::swap(&mut splits.train, &mut splits.val);
+    assert_ne!(tree.open().unwrap().fingerprint().unwrap(), base);
 }
 
 #[test]
@@ -314,8 +335,8 @@ fn serve_once(body: Vec<u8>) -> String {
     format!("http://{address}/insects.zip")
 }
 
-#[test]
-fn an_archive_is_fetched_once() {
+/// An archive of two classes with one picture in each split.
+fn insects() -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for name in [
         "train/ants/1.png",
@@ -327,8 +348,33 @@ fn an_archive_is_fetched_once() {
         zip.start_file(format!("insects/{name}"), options).unwrap();
         zip.write_all(&png()).unwrap();
     }
+    zip.finish().unwrap().into_inner()
+}
+
+#[test]
+fn an_archive_that_was_put_there_by_hand_needs_no_network() {
     let mut tree = Tree::new();
-    tree.spec.url = Some(serve_once(zip.finish().unwrap().into_inner()));
+    // Nobody listens there.
+    tree.spec.url = Some("http://127.0.0.1:9/insects.zip".to_owned());
+    let spec = SourceSpec::ImageFolder(tree.spec.clone());
+    let mut folders = tree.folders();
+    folders.offline = true;
+    fs::create_dir_all(&folders.download_into).unwrap();
+    let archive = folders.download_into.join("insects.zip");
+    let text = ensure_present(&spec, &folders, &mut NoProgress)
+        .unwrap_err()
+        .to_string();
+    let named = format!("-o '{}'", archive.display());
+    assert!(text.contains(&named), "{text}");
+    fs::write(&archive, insects()).unwrap();
+    ensure_present(&spec, &folders, &mut NoProgress).unwrap();
+    assert_eq!(tree.open().unwrap().len(Split::Train), 2);
+}
+
+#[test]
+fn an_archive_is_fetched_once() {
+    let mut tree = Tree::new();
+    tree.spec.url = Some(serve_once(insects()));
     let spec = SourceSpec::ImageFolder(tree.spec.clone());
     let mut folders = tree.folders();
     folders.offline = true;

@@ -164,20 +164,6 @@ fn threads_and_memory_change_nothing() {
 }
 
 #[test]
-fn recycled_memory_holds_nothing_of_the_past() {
-    let (_, reference) = loader(Counting::new(10), 0, 0);
-    let (_, loader) = loader(Counting::new(10), 0, 1);
-    for e in 0..4 {
-        let expected = epoch(&reference, e, 0);
-        for (batch, expected) in loader.train_epoch(5, 1, e, 0).zip(expected) {
-            let batch = batch.unwrap();
-            assert_eq!(batch, expected);
-            loader.recycle(batch);
-        }
-    }
-}
-
-#[test]
 fn a_picture_is_decoded_once_while_the_budget_lasts() {
     let (source, roomy) = loader(Counting::new(12), 1 << 20, 2);
     for e in 0..3 {
@@ -244,14 +230,4 @@ fn dropping_the_iterator_stops_the_threads() {
     // At most the look-ahead beyond what was taken.
     assert!(loads <= 4 * 4 + 4, "{loads} pictures were loaded");
     assert_eq!(loader.train_epoch(5, 1, 0, 750).count(), 0);
-}
-
-#[test]
-fn views_are_numbered() {
-    let (_, loader) = loader(Counting::new(10), 0, 0);
-    let view =
-        |number| -> Vec<Batch> { loader.train_view(5, number).map(Result::unwrap).collect() };
-    assert_eq!(view(0), view(0));
-    assert_ne!(view(0)[0].pixels, view(1)[0].pixels);
-    assert_eq!(view(0)[0].indices, [0, 1, 2, 3]);
 }

@@ -17,8 +17,8 @@ pub struct Options {
     pub stall_timeout: Duration,
     /// Largest file in bytes.
     pub max_bytes: u64,
-    /// Tries after the first that failed for a reason that may pass (429, 5xx, a cut connection). A try that brought
-    /// new bytes does not count.
+    /// Tries after the first that failed for a reason that may pass (429, 5xx, a cut connection). After a try that
+    /// brought at least 1 MiB the count starts again.
     pub retries: u32,
     /// How the waits between tries are spent.
     pub pause: Arc<dyn Pause>,

@@ -36,9 +36,11 @@ impl Part {
                 .open(&path)
                 .map_err(io_error("open", &path))?;
             file.lock().map_err(io_error("lock", &path))?;
-            // The process that held the lock may have renamed the file that was just opened.
-            if path.exists() {
-                let len = file.metadata().map_err(io_error("read", &path))?.len();
+            // The process that held the lock may have renamed the file that was opened here, and a third one may have made
+            // a new part since: writing to the old one would destroy the finished target.
+            let metadata = file.metadata().map_err(io_error("read", &path))?;
+            if is_at(&metadata, &path) {
+                let len = metadata.len();
                 return Ok(Some(Self {
                     target: target.to_owned(),
                     path,
@@ -119,6 +121,19 @@ impl Part {
     }
 }
 
+/// Whether the open file that `metadata` is of is still the one called `path`.
+fn is_at(metadata: &fs::Metadata, path: &Path) -> bool {
+    #[cfg(unix)]
+    let same = |there: &fs::Metadata| {
+        use std::os::unix::fs::MetadataExt;
+        (there.dev(), there.ino()) == (metadata.dev(), metadata.ino())
+    };
+    // Without inodes: a file that is open can't be renamed, so it is the one.
+    #[cfg(not(unix))]
+    let same = |there: &fs::Metadata| there.len() == metadata.len();
+    fs::metadata(path).is_ok_and(|there| same(&there))
+}
+
 /// `target` with `suffix` after its name.
 fn beside(target: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(target);
@@ -133,5 +148,23 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Fetc
         action,
         path,
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renamed_part_is_not_taken_for_the_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, path) = (folder.path().join("a"), folder.path().join("a.part"));
+        let waiting = File::create(&path).unwrap().metadata().unwrap();
+        assert!(is_at(&waiting, &path));
+        fs::rename(&path, &target).unwrap();
+        assert!(!is_at(&waiting, &path));
+        fs::write(&path, "").unwrap();
+        assert_eq!(is_at(&waiting, &path), !cfg!(unix));
+        assert!(is_at(&waiting, &target));
     }
 }

@@ -90,6 +90,23 @@ pub enum ModelError {
         /// The shape that was found.
         found: Vec<usize>,
     },
+    /// A summary runs the network, and this batch would take too much memory.
+    #[error(
+        "{kind}: a batch of {batch} pictures of {size}×{size} pixels takes about {gib} GiB in one layer, more than the \
+         {limit_gib} GiB that a summary may take\nhint: choose a smaller batch or smaller pictures"
+    )]
+    LargeBatch {
+        /// The kind of network.
+        kind: &'static str,
+        /// Pictures in the batch.
+        batch: usize,
+        /// Height and width of the pictures in pixels.
+        size: usize,
+        /// The estimate in GiB.
+        gib: u64,
+        /// The limit in GiB.
+        limit_gib: u64,
+    },
     /// A tensor operation failed.
     #[error("failed to {action}: {error}")]
     Tensor {

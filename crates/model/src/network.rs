@@ -359,9 +359,37 @@ impl Network {
         (self.entry.mean, self.entry.std)
     }
 
+    /// About how many bytes the largest layer's output takes. The first convolution counts at the pictures' size and each
+    /// later one at half of the one before: that is a convnet; of the others, whose first step is 2, it is more than enough.
+    fn largest_layer(&self, batch: usize) -> u64 {
+        let convolutions = self
+            .parameters
+            .iter()
+            .filter(|parameter| parameter.values().rank() == 4);
+        let maps = convolutions
+            .zip(0u32..)
+            .map(|(weight, above)| weight.values().dims()[0] as u64 >> (2 * above).min(63));
+        let maps = maps.max().unwrap_or(0).max(3);
+        let pixels = (batch as u64).saturating_mul((self.dimensions.size as u64).saturating_pow(2));
+        pixels.saturating_mul(maps).saturating_mul(4)
+    }
+
     /// The layers with their shapes for a batch of `batch` pictures, found by running one evaluation pass.
+    ///
+    /// # Errors
+    /// When one layer would take more than 8 GiB, by a rough estimate.
     pub fn summary(&self, batch: usize) -> Result<Summary, ModelError> {
         let size = self.dimensions.size;
+        let (bytes, limit_gib) = (self.largest_layer(batch), 8);
+        if bytes > limit_gib << 30 {
+            return Err(ModelError::LargeBatch {
+                kind: self.entry.name,
+                batch,
+                size,
+                gib: bytes.div_ceil(1 << 30),
+                limit_gib,
+            });
+        }
         let input = vec![batch, 3, size, size];
         let x = Tensor::zeros(input.as_slice(), DType::F32, &self.device);
         let x = x.map_err(ModelError::tensor("make an input for the summary"))?;

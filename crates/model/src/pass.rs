@@ -50,11 +50,6 @@ impl<'a> Pass<'a> {
         self.tape
     }
 
-    /// Whether dropout drops.
-    pub fn is_training(&self) -> bool {
-        self.dropout.is_some()
-    }
-
     /// Whether batch norm uses the statistics of the batch.
     pub fn uses_batch_statistics(&self) -> bool {
         self.batch_statistics

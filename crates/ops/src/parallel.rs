@@ -1,7 +1,8 @@
 //! Work in pieces that are fixed by the shapes, on the current rayon pool.
 //!
 //! How the work is cut never depends on the number of threads, and no piece's result depends on which thread runs it
-//! or when. That is what makes every operation give the same bits on any machine with any pool.
+//! or when. That is what makes every operation give the same bits with any pool on one kind of processor.
+//! (Matrix products pick kernels and blocks by the processor, so another kind may round differently.)
 
 use std::marker::PhantomData;
 

@@ -12,13 +12,13 @@ const KEPT: usize = 8;
 /// Lends `work` a buffer of `len` floats with unspecified contents.
 pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     let mut buffer = FREE.with_borrow_mut(|free| {
-        let largest_fit = free
+        let smallest_fit = free
             .iter()
             .enumerate()
             .filter(|(_, buffer)| buffer.len() >= len)
             .min_by_key(|(_, buffer)| buffer.len())
             .map(|(i, _)| i);
-        match largest_fit {
+        match smallest_fit {
             Some(i) => free.swap_remove(i),
             None => free.pop().unwrap_or_default(),
         }

@@ -17,7 +17,7 @@ const SUFFIX: &str = ".graft-tmp";
 /// Writes a file so that a reader, or a kill at any instant, sees the old content or the new, never a part.
 ///
 /// The content goes to a temporary name in the same folder, is flushed to the disk and renamed. When anything
-/// fails, the old file stays as it was and the temporary file is removed.
+/// fails before the rename, the old file stays as it was and the temporary file is removed.
 ///
 /// # Errors
 /// [`RecordError::Io`] with the path of the file, from `write` or from the operating system.

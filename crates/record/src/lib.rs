@@ -8,7 +8,7 @@
 //!     trial.toml  status.json  epochs.csv  timing.csv  predictions.csv  log.txt
 //! ```
 //!
-//! Every file is written under a temporary name, flushed to the disk and renamed ([`atomic_write`]), so that
+//! Every file but `log.txt` and the locks is written under a temporary name, flushed and renamed ([`atomic_write`]), so that
 //! a kill at any instant leaves the old file or the new one. JSON and TOML files carry a `format` number, CSV
 //! files are known by their header; a reader says what it can't read, with file and line.
 

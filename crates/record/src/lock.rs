@@ -44,7 +44,7 @@ impl TrialLock {
 fn lock(folder: &Path, wait: Duration) -> Result<File, RecordError> {
     let path = folder.join(LOCK_FILE);
     let failed = |error| RecordError::io("lock", &path, error);
-    // Never truncated before it is ours, and never removed: a removed lock file could be locked twice.
+    // Never truncated before it is ours, and not removed while anybody may wait for it: a removed lock file could be locked twice.
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)

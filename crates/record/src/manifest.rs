@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::TrialKey;
 
-/// What decided a trial's result, and what it was made of. Written once, before the first epoch.
+/// What decided a trial's result, and what it was made of. Written whenever the trial starts or goes on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Version of this file's format: [`Manifest::FORMAT`].

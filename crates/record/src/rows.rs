@@ -12,14 +12,19 @@ pub struct EpochRow {
     /// Optimizer steps since the trial began, at the end of the epoch.
     pub step: u64,
     /// Mean loss over the training pictures as they were seen during the epoch.
+    #[serde(with = "crate::float::nullable")]
     pub train_loss: f64,
     /// Part of the training pictures that were classified correctly as they were seen, from 0 to 1.
+    #[serde(with = "crate::float::nullable")]
     pub train_accuracy: f64,
     /// Mean loss over the validation pictures after the epoch; NaN if they were not looked at.
+    #[serde(with = "crate::float::nullable")]
     pub val_loss: f64,
     /// Part of the validation pictures that are classified correctly, from 0 to 1; NaN likewise.
+    #[serde(with = "crate::float::nullable")]
     pub val_accuracy: f64,
     /// Learning rate of the epoch's last step.
+    #[serde(with = "crate::float::nullable")]
     pub lr: f64,
 }
 
@@ -28,7 +33,7 @@ pub struct EpochRow {
 pub struct TimingRow {
     /// Number of the epoch, from 1.
     pub epoch: u32,
-    /// Wall-clock seconds of the epoch, validation included.
+    /// Wall-clock seconds of the epoch, validation included; of its last part if it was interrupted.
     pub seconds: f64,
     /// Training pictures per second of training.
     pub images_per_second: f64,
@@ -176,5 +181,27 @@ impl Row for PredictionRow {
             )),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_without_validation_goes_through_json() {
+        let row = EpochRow {
+            epoch: 1,
+            step: 2,
+            train_loss: f64::INFINITY,
+            train_accuracy: 0.1,
+            val_loss: f64::NAN,
+            val_accuracy: f64::NAN,
+            lr: 1e-4,
+        };
+        let text = serde_json::to_string(&row).unwrap();
+        let back: EpochRow = serde_json::from_str(&text).unwrap();
+        assert!(back.val_loss.is_nan() && back.train_loss.is_nan());
+        assert_eq!((back.train_accuracy, back.lr), (0.1, 1e-4));
     }
 }

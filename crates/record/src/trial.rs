@@ -65,14 +65,23 @@ impl TrialFolder {
     ///
     /// # Errors
     /// A `status.json` that can't be read is an error that names it, for the report to show.
-    /// A sweep asks [`is_finished`](Self::is_finished), for which such a trial is to be run again.
+    /// For [`is_finished`](Self::is_finished) such a trial has not finished.
     pub fn status(&self) -> Result<Option<Status>, RecordError> {
         read_json(&self.path.join("status.json"), Status::FORMAT)
     }
 
-    /// Whether the trial has a finished record: a readable status that says so. Everything else is to be run.
+    /// Whether the trial has a finished record: a readable status that says so, every epoch, the predictions and the
+    /// best checkpoint. Everything else is to be run.
     pub fn is_finished(&self) -> bool {
-        matches!(self.status(), Ok(Some(status)) if status.state == State::Finished)
+        let Ok(Some(status)) = self.status() else {
+            return false;
+        };
+        status.state == State::Finished
+            && self
+                .epochs()
+                .is_ok_and(|rows| rows.len() == status.epochs_done as usize)
+            && self.predictions().is_ok_and(|rows| !rows.is_empty())
+            && self.best_checkpoint().is_file()
     }
 
     /// Writes `status.json`.

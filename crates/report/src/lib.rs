@@ -1,6 +1,6 @@
 //! Statistics, tables and plots made from a results folder.
 //!
-//! [`write`] reads the records of a sweep, also of one that is still running, and leaves CSV tables and PNG
+//! [`write()`] reads the records of a sweep, also of one that is still running, and leaves CSV tables and PNG
 //! figures beside them. What it makes depends on the records and the plan alone: not on the order of folders,
 //! the clock or the machine. A new figure is one new file in `figures/` and one line in its registry; so is a
 //! new table in `tables/`.

@@ -193,3 +193,24 @@ fn a_folder_without_a_plan_or_without_trials() {
     assert_snapshot("verdict_nothing_yet", report.verdict());
     assert!(!folder.path().join("curves.png").exists());
 }
+
+#[test]
+fn a_confusion_matrix_of_too_many_classes_is_not_drawn() {
+    let mut sweep = Sweep::new(&["scratch"], 1, 2);
+    sweep.samples = true;
+    for (classes, drawn) in [(200, true), (201, false)] {
+        sweep.classes = (0..classes).map(|class| format!("class {class}")).collect();
+        let (folder, report) = report(&sweep);
+        let names = files(folder.path());
+        assert_eq!(
+            names.contains_key("confusion-scratch.png"),
+            drawn,
+            "{classes}"
+        );
+        let noted = report
+            .problems
+            .iter()
+            .any(|problem| problem.contains("room for 200 classes, and there are 201"));
+        assert_eq!(noted, !drawn, "{:?}", report.problems);
+    }
+}

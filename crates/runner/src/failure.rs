@@ -60,6 +60,19 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// `text` on one line and without control characters, such as those in a hostile file name.
+pub(crate) fn printable(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

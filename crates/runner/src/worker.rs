@@ -65,7 +65,10 @@ pub fn run() -> ExitCode {
     std::thread::spawn(move || listen(sender, &heard));
     match work(&orders, &wishes) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::from(LOST_SWEEP),
+        Err(error) => {
+            eprintln!("can't tell the sweep anything: {error}");
+            ExitCode::from(LOST_SWEEP)
+        }
     }
 }
 
@@ -98,7 +101,7 @@ fn listen(orders: Sender<Order>, wishes: &Wishes) {
 fn work(orders: &Receiver<Order>, wishes: &Wishes) -> io::Result<()> {
     let mut resources = Resources::default();
     let mut pools = BTreeMap::new();
-    loop {
+    while !wishes.is_stop() {
         // Looked at now and then so that a signal ends a worker that waits, too.
         let order = loop {
             match orders.recv_timeout(Duration::from_millis(200)) {
@@ -107,16 +110,17 @@ fn work(orders: &Receiver<Order>, wishes: &Wishes) -> io::Result<()> {
                 Err(_) => return Ok(()),
             }
         };
+        // An order that is not accepted goes to another worker.
+        if wishes.is_stop() {
+            break;
+        }
         // A wish that was meant for the trial before.
         wishes.give_back.store(false, Ordering::Relaxed);
         tell(&FromWorker::Started)?;
-        let end = if wishes.is_stop() {
-            End::Interrupted
-        } else {
-            run_order(order, &mut resources, &mut pools, wishes)
-        };
+        let end = run_order(order, &mut resources, &mut pools, wishes);
         tell(&FromWorker::Ended { end })?;
     }
+    Ok(())
 }
 
 fn run_order(
@@ -159,6 +163,11 @@ fn run_order(
             observer.log(&message);
             if is_disk_full(&error) {
                 End::DiskFull { error: message }
+            } else if let TrainError::Record(error) = error {
+                End::Unrecorded {
+                    error: message,
+                    in_use: matches!(error, RecordError::Locked { .. }),
+                }
             } else {
                 End::Failed { error: message }
             }

@@ -130,7 +130,11 @@ fn an_unknown_network_is_answered_with_the_known_ones() {
     failed
         .stderr_has("error: there is no network `resnet81`\n")
         .stderr_has("hint: did you mean `resnet18`?\n")
-        .stderr_has("hint: the networks are convnet, ");
+        .stderr_lacks("known are");
+    Desk::new()
+        .graft("summary --model something")
+        .code(2)
+        .stderr_has("error: there is no network `something`\nhint: known are convnet, ");
 }
 
 #[test]

@@ -192,3 +192,22 @@ fn files_beside_it_that_are_no_experiments_do_no_harm() {
             .contains("several experiments are called `parent`: p.toml, q.toml")
     );
 }
+
+#[test]
+fn a_convnets_weights_fit_one_size_of_pictures_only() {
+    let sized = |name, weights, size| {
+        experiment(name, 1, weights).replace(
+            "[train]",
+            &format!("[data.transform]\nsize = {size}\n[train]"),
+        )
+    };
+    let child = sized("child", "trial:parent/v", 40);
+    let errors = errors(&sized("parent", "", 48), &child);
+    assert!(
+        errors.contains("weights for pictures of size 48, and `data.transform.size` is 40"),
+        "{errors}"
+    );
+    Session::with(&child)
+        .file("parent.toml", &sized("parent", "", 40))
+        .load();
+}

@@ -189,3 +189,35 @@ fn a_results_folder_that_can_not_be_written_is_told_at_once() {
         .stderr_has("error: failed to create folder results/tiny")
         .stderr_has("hint: ");
 }
+
+#[test]
+fn a_trial_of_a_newer_version_is_not_run_over() {
+    let desk = Desk::with_tiny();
+    desk.graft("sweep tiny.toml --set repeats=1").code(0);
+    let status = desk.trial("tiny", "wide", 1).join("status.json");
+    let newer = std::fs::read_to_string(&status)
+        .unwrap()
+        .replace("\"format\": 1", "\"format\": 2");
+    std::fs::write(&status, &newer).unwrap();
+    for dry in ["", " --dry-run"] {
+        desk.graft(&format!("sweep tiny.toml --set repeats=1{dry}"))
+            .code(2)
+            .stderr_has("status.json: it has format 2, and this version of graft reads format 1\n");
+    }
+    assert_eq!(std::fs::read_to_string(&status).unwrap(), newer);
+    // A damaged one is.
+    std::fs::write(&status, "{").unwrap();
+    desk.graft("sweep tiny.toml --set repeats=1")
+        .code(0)
+        .stderr_has("2 trials, 1 finished already, 1 to run");
+}
+
+#[test]
+fn a_file_that_is_too_large_for_an_experiment_is_refused() {
+    let desk = Desk::new();
+    desk.write("large.toml", vec![b'#'; (1 << 20) + 1]);
+    desk.graft("sweep large.toml")
+        .code(2)
+        .stderr_has("large.toml")
+        .stderr_has("the file is larger than 1 MiB");
+}

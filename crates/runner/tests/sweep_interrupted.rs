@@ -181,3 +181,22 @@ fn a_second_sweep_of_the_same_experiment_is_refused() {
     first.signal("INT");
     first.finish().code(130);
 }
+
+#[test]
+fn a_worker_that_is_told_to_end_costs_its_trial_and_the_sweep_goes_on() {
+    let desk = Desk::new();
+    desk.write("tiny.toml", longer().replace("repeats = 1", "repeats = 2"));
+    let mut sweep = desk.start("sweep tiny.toml --jobs 1");
+    sweep.wait_until("an epoch", || epochs_done(&desk) > 0);
+    send_signal(sweep.workers()[0], "TERM");
+    sweep
+        .finish()
+        .code(130)
+        .stderr_has("error: interrupted: 3 of 4 trials are finished\nhint: run the same command again to go on\n")
+        .stdout_has("3 of 4 trials finished, 1 interrupted");
+    desk.graft("sweep tiny.toml").code(0);
+    assert_same(
+        &desk.results("tiny"),
+        &undisturbed(&longer().replace("repeats = 1", "repeats = 2")),
+    );
+}

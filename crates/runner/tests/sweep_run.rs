@@ -169,6 +169,24 @@ fn weights_of_another_experiment_are_trained_first() {
     );
 }
 
+#[test]
+fn a_finished_source_is_only_read() {
+    let desk = Desk::with_tiny();
+    desk.graft("sweep tiny.toml").code(0);
+    desk.write("child.toml", child());
+    let lock = std::fs::File::options()
+        .write(true)
+        .open(desk.path("results/tiny/.lock"))
+        .unwrap();
+    lock.lock().unwrap();
+    let before = desk.results("tiny");
+    desk.graft("sweep child.toml")
+        .code(0)
+        .stderr_has("6 trials, 3 finished already, 3 to run")
+        .stdout_has("child: 3 of 3 trials finished");
+    assert_eq!(desk.results("tiny"), before);
+}
+
 /// An experiment that starts from the wide variant of `tiny.toml`.
 fn child() -> String {
     let start = TINY.find("[[variant]]").unwrap();
@@ -181,4 +199,22 @@ model = {{ kind = "convnet", depth = [4, 4], hidden = 8, dropout = 0.25, weights
 transfer = "frozen"
 "#
     )
+}
+
+#[test]
+fn a_finished_trial_whose_record_is_damaged_is_made_again() {
+    let desk = Desk::with_tiny();
+    desk.graft("sweep tiny.toml").code(0);
+    let before = desk.results("tiny");
+    let wide = desk.trial("tiny", "wide", 2);
+    std::fs::write(wide.join("epochs.csv"), "epoch,step").unwrap();
+    std::fs::remove_file(desk.trial("tiny", "narrow", 1).join("best.safetensors")).unwrap();
+    std::fs::remove_file(desk.trial("tiny", "narrow", 3).join("predictions.csv")).unwrap();
+    desk.graft("sweep tiny.toml")
+        .code(0)
+        .stderr_has("6 trials, 3 finished already, 3 to run");
+    let after = desk.results("tiny");
+    for name in ["epochs.csv", "summary.csv", "curves.png"] {
+        assert!(before[name] == after[name], "{name} differs");
+    }
 }

@@ -40,7 +40,7 @@ pub enum TrainError {
     /// The transform.
     #[error(transparent)]
     Transform(#[from] TransformError),
-    /// A specification that can't be written down.
-    #[error("the trial's specification can't be written: {0}")]
+    /// A specification that can't be followed or written down.
+    #[error("the trial's specification can't be used: {0}")]
     Spec(String),
 }

@@ -15,7 +15,7 @@ use crate::{
     session,
 };
 
-/// Pictures in a batch of an evaluation. Results do not depend on it.
+/// Pictures in a batch of an evaluation. Fixed, because the last bits of a result depend on it.
 const BATCH: usize = 32;
 /// Batches prepared ahead of the one that is evaluated.
 const LOOK_AHEAD: usize = 2;
@@ -148,8 +148,13 @@ impl<'a> Validation<'a> {
 /// What decides the validation features of a frozen backbone.
 fn features_key(trial: &Trial) -> String {
     let spec = &trial.spec;
+    // A backbone without weights is drawn by seed and repeat.
+    let drawn = spec
+        .weights_fingerprint
+        .is_none()
+        .then_some((spec.seed, spec.repeat));
     format!(
-        "{:?} {:?} {:?} {:?} {} {:?} {}",
+        "{drawn:?} {:?} {:?} {:?} {:?} {} {:?} {}",
         spec.model,
         spec.weights,
         spec.weights_fingerprint,

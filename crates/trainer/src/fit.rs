@@ -50,6 +50,9 @@ pub(crate) fn fit(
         let Some(validation) = validated else {
             return session.interrupt();
         };
+        if !validation.mean_loss().is_finite() {
+            return session.diverge();
+        }
         session.end_epoch(training, validation, observer)?;
     }
     session.finish()

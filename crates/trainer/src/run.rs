@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use graft_record::{ResultsFolder, State, Status, TrialFolder};
+use graft_record::{RecordError, ResultsFolder, State, Status, TrialFolder};
 
 use crate::{Observer, Outcome, Resources, TrainError, Trial, fit::fit, session::Session};
 
@@ -55,7 +55,7 @@ fn record_failure(folder: &TrialFolder, error: &TrainError, observer: &mut dyn O
         ..Status::new(State::Failed)
     });
     // What the results folder could not take is no fault of the trial: it can go on when there is room again.
-    status.state = if matches!(error, TrainError::Record(_)) {
+    status.state = if matches!(error, TrainError::Record(RecordError::Io { .. })) {
         State::Interrupted
     } else {
         State::Failed

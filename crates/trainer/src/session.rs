@@ -1,6 +1,9 @@
 //! A trial under way: its network, optimizer and position, and what it has written.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use candle_core::{Device, Tensor};
 use graft_data::{Batch, Batches, Loader, LoaderOptions, Normalization, Transform};
@@ -9,7 +12,7 @@ use graft_record::{EpochRow, Manifest, ParameterCounts, State, Status, TimingRow
 
 use crate::{
     Observer, OptimizerSpec, Outcome, Resources, TrainError, Trial,
-    checkpoint::{self, Best, CHECKPOINT_FORMAT, ModelCard, Position},
+    checkpoint::{self, Best, CHECKPOINT_FORMAT, ModelCard, Position, Tensors},
     device,
     evaluate::Validation,
     fit::Training,
@@ -175,10 +178,7 @@ impl<'a> Session<'a> {
     /// Writes the checkpoints: first the best one, then the one that says that the best one is there.
     pub(crate) fn save(&mut self) -> Result<(), TrainError> {
         let start = Instant::now();
-        if let (Some(best), Some(tensors)) = (self.position.best, self.unsaved_best.take()) {
-            self.card.epoch = best.epoch;
-            checkpoint::save_best(&self.folder.best_checkpoint(), &tensors, &self.card)?;
-        }
+        self.save_best()?;
         let path = self.folder.last_checkpoint();
         checkpoint::save_last(
             &path,
@@ -191,6 +191,16 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Writes the best checkpoint if there is a new one.
+    fn save_best(&mut self) -> Result<(), TrainError> {
+        if let (Some(best), Some(tensors)) = (self.position.best, &self.unsaved_best) {
+            self.card.epoch = best.epoch;
+            checkpoint::save_best(&self.folder.best_checkpoint(), tensors, &self.card)?;
+            self.unsaved_best = None;
+        }
+        Ok(())
+    }
+
     /// Leaves the trial where it is, to go on from later.
     pub(crate) fn interrupt(&mut self) -> Result<Outcome, TrainError> {
         self.save()?;
@@ -200,12 +210,12 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Ends the trial as diverged: what it has recorded stays.
+    /// Ends the trial as diverged: what it has recorded stays, and no checkpoint is made of numbers that are none.
     pub(crate) fn diverge(&mut self) -> Result<Outcome, TrainError> {
         let (epoch, step) = (self.position.epochs_done + 1, self.position.step);
-        self.save()?;
+        self.save_best()?;
         self.status.error = Some(format!(
-            "diverged: the training loss was not finite at step {step} (epoch {epoch})\n\
+            "diverged: the loss was not finite at step {step} (epoch {epoch})\n\
              hint: try a smaller learning rate than {}",
             self.lr()
         ));
@@ -217,9 +227,13 @@ impl<'a> Session<'a> {
     pub(crate) fn finish(&mut self) -> Result<Outcome, TrainError> {
         self.save()?;
         let path = self.folder.best_checkpoint();
-        let best = self.position.best.ok_or_else(|| missing(&path))?;
-        let (card, tensors) = checkpoint::load_best(&path)?.ok_or_else(|| missing(&path))?;
-        debug_assert_eq!(card.epoch, best.epoch);
+        let best = self
+            .position
+            .best
+            .ok_or_else(|| unusable(&path, "there is no best epoch"))?;
+        let tensors = load_best(&self.folder, &self.trial.key.id, |epoch| {
+            epoch == best.epoch
+        })?;
         self.network.restore(&tensors)?;
         self.folder
             .write_predictions(&self.validation.predictions(&self.network)?)?;
@@ -230,40 +244,56 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Takes over the checkpoint of an earlier run. One that can't be used costs its epochs and nothing else.
+    /// Goes on from the checkpoint of an earlier run. One that can't be used costs its epochs and nothing else.
     fn resume(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        self.status.attempts = self
-            .folder
-            .status()
-            .ok()
-            .flatten()
-            .map_or(0, |status| status.attempts);
-        let path = self.folder.last_checkpoint();
-        match checkpoint::load_last(&path, &self.trial.key.id) {
-            Ok(None) => return Ok(()),
-            Ok(Some((position, saved))) => {
-                let (rows, timing) = (
-                    self.folder.epochs()?,
-                    self.folder.timing().unwrap_or_default(),
-                );
-                let done = position.epochs_done as usize;
-                if rows.len() < done {
-                    observer.log("epochs.csv is behind the checkpoint: starting over");
-                    return Ok(());
-                }
-                self.network.restore_trained(&saved.network)?;
-                self.optimizer.restore(&saved.optimizer)?;
-                self.rows = rows[..done].to_vec();
-                self.timing = timing.into_iter().take(done).collect();
+        let earlier = self.folder.status().ok().flatten();
+        self.status.attempts = earlier.map_or(0, |status| status.attempts);
+        match self.take_over() {
+            Ok(false) => {}
+            Ok(true) => {
+                let Position {
+                    epochs_done,
+                    batches_done,
+                    ..
+                } = self.position;
                 observer.log(&format!(
-                    "going on after epoch {done}, batch {}",
-                    position.batches_done
+                    "going on after epoch {epochs_done}, batch {batches_done}"
                 ));
-                self.position = position;
             }
-            Err(error) => observer.log(&format!("{error}: starting over")),
+            Err(error) => {
+                observer.log(&format!("{error}: starting over"));
+                self.optimizer =
+                    optimizer::build(&self.trial.spec.recipe.optimizer, &self.network)?;
+            }
         }
         Ok(())
+    }
+
+    /// Whether there was a checkpoint to take over. After an error network and position are as they were.
+    fn take_over(&mut self) -> Result<bool, TrainError> {
+        let (id, path) = (&self.trial.key.id, self.folder.last_checkpoint());
+        let Some((position, saved)) = checkpoint::load_last(&path, id)? else {
+            return Ok(false);
+        };
+        if let Some(best) = position.best {
+            // A best checkpoint that is newer than the last one is written again when its epoch is.
+            load_best(&self.folder, id, |epoch| epoch >= best.epoch)?;
+        }
+        let (rows, timing) = (
+            self.folder.epochs()?,
+            self.folder.timing().unwrap_or_default(),
+        );
+        let done = position.epochs_done as usize;
+        if rows.len() < done {
+            let reason = format!("epochs.csv has {} of its {done} epochs", rows.len());
+            return Err(TrainError::Checkpoint { path, reason });
+        }
+        self.optimizer.restore(&saved.optimizer)?;
+        self.network.restore_trained(&saved.network)?;
+        self.rows = rows[..done].to_vec();
+        self.timing = timing.into_iter().take(done).collect();
+        self.position = position;
+        Ok(true)
     }
 
     /// Writes what the trial is and that it runs.
@@ -325,6 +355,9 @@ fn build_network(
     };
     let size = spec.data.transform.size as usize;
     let mut network = match &trial.weights_file {
+        None if spec.weights.is_some() => {
+            return Err(TrainError::Spec("its weights have no file".to_owned()));
+        }
         None => Network::build(&spec.model, classes, size, &init, device)?,
         Some(path) => {
             let file = WeightFile::open(path)?;
@@ -346,9 +379,25 @@ fn copy(tensors: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, TrainEr
         .collect()
 }
 
-fn missing(path: &std::path::Path) -> TrainError {
+/// The tensors of the trial's best checkpoint, if its epoch is a good one.
+fn load_best(
+    folder: &TrialFolder,
+    trial: &str,
+    is_good: impl FnOnce(u32) -> bool,
+) -> Result<Tensors, TrainError> {
+    let path = folder.best_checkpoint();
+    let found = checkpoint::load_best(&path)?;
+    let (card, tensors) = found.ok_or_else(|| unusable(&path, "the best checkpoint is missing"))?;
+    if card.trial != trial || !is_good(card.epoch) {
+        let reason = format!("is of epoch {} of trial {}", card.epoch, card.trial);
+        return Err(unusable(&path, &reason));
+    }
+    Ok(tensors)
+}
+
+fn unusable(path: &Path, reason: &str) -> TrainError {
     TrainError::Checkpoint {
         path: path.to_owned(),
-        reason: "there is no best checkpoint".to_owned(),
+        reason: reason.to_owned(),
     }
 }

@@ -24,7 +24,7 @@ pub struct Trial {
     pub device: String,
     /// Threads that prepare batches beside the training threads.
     pub loader_threads: usize,
-    /// Seconds between checkpoints; 0 for one after every epoch. Never changes a result.
+    /// Least seconds between checkpoints; saving never takes more than a twentieth of the time. Never changes a result.
     pub checkpoint_seconds: f64,
 }
 
@@ -44,7 +44,7 @@ pub enum Outcome {
         /// Whole epochs that are done.
         epochs_done: u32,
     },
-    /// The loss was not finite.
+    /// The training or validation loss was not finite.
     Diverged {
         /// The epoch in which that happened, from 1.
         epoch: u32,

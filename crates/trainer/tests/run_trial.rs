@@ -274,7 +274,13 @@ fn a_damaged_or_foreign_checkpoint_costs_its_epochs_and_nothing_else() {
         text[at..at + 4].copy_from_slice(b"9999");
         fs::write(path, text).unwrap();
     };
-    let damages: [(&str, Damage); 3] = [
+    let remove_best =
+        |path: &Path| fs::remove_file(path.with_file_name("best.safetensors")).unwrap();
+    let garble_rows =
+        |path: &Path| fs::write(path.with_file_name("epochs.csv"), "epoch\nx\n").unwrap();
+    let damages: [(&str, Damage); 5] = [
+        ("without its best", &remove_best),
+        ("with damaged rows", &garble_rows),
         ("truncated", &truncate),
         ("garbled", &garble),
         ("foreign", &foreign),
@@ -314,6 +320,22 @@ fn a_loss_that_is_not_finite_ends_the_trial_as_diverged() {
     let status = folder(&trial).status().unwrap().unwrap();
     assert_eq!(status.state, State::Diverged);
     assert!(status.error.unwrap().contains("smaller learning rate"));
+}
+
+#[test]
+fn a_validation_loss_that_is_not_finite_ends_the_trial_as_diverged() {
+    let results = tempfile::tempdir().unwrap();
+    // One step an epoch, so that the first bad loss is that of the validation after it.
+    let trial = trial(results.path(), |spec| {
+        spec.recipe.batch_size = 18;
+        spec.recipe.optimizer = OptimizerSpec::Sgd {
+            lr: 1e30,
+            momentum: 0.0,
+            weight_decay: 0.0,
+        };
+    });
+    assert_eq!(run(&trial, NEVER), Outcome::Diverged { epoch: 1, step: 1 });
+    assert!(folder(&trial).epochs().unwrap().is_empty());
 }
 
 #[test]

@@ -195,3 +195,31 @@ fn file_names_come_from_addresses() {
         assert_eq!(file_name(url), name);
     }
 }
+
+#[test]
+fn what_killed_runs_left_is_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    for name in [
+        ".bees.unpacking-1",
+        ".bees.unpacking-mine",
+        ".ants.unpacking-1",
+    ] {
+        fs::create_dir_all(out.join(name).join("train")).unwrap();
+    }
+    let archive = zip_file(
+        folder.path(),
+        &[("train/a/1.txt", "x"), ("val/a/1.txt", "y")],
+    );
+    unpack_into(folder.path(), &archive, Limits::default()).unwrap();
+    assert_eq!(
+        names(&out),
+        [".ants.unpacking-1", ".bees.unpacking-mine", "bees"]
+    );
+    // Another run was faster: nothing is touched.
+    fs::write(out.join("bees/note"), "").unwrap();
+    unpack_into(folder.path(), &archive, Limits::default()).unwrap();
+    fs::remove_file(&archive).unwrap();
+    unpack_into(folder.path(), &archive, Limits::default()).unwrap();
+    assert_eq!(names(&out.join("bees")), ["note", "train", "val"]);
+}

@@ -35,17 +35,21 @@ pub(crate) const ENTRY: Entry = Entry {
     weights: &[],
     rename: same_name,
     check: |table| Ok(Settings::read(table)?.1),
-    check_size: |table, size| Settings::read(table)?.0.check_size(size),
+    check_size: |table, size| {
+        let settings = Settings::read(table)?.0;
+        settings.check_size(size)?;
+        settings.check_parameters(Dimensions { classes: 1, size })
+    },
     build: |table, dimensions, builder| {
         let settings = Settings::read(table)?.0;
         settings.check_size(dimensions.size)?;
+        settings.check_parameters(dimensions)?;
         Ok(Box::new(ConvNet::new(&settings, dimensions, builder)?))
     },
 };
 
-/// More parameters than this in the hidden layer are taken for a mistake: 2 GiB of weights, and four times that in
-/// training.
-const MOST_HIDDEN_PARAMETERS: usize = 1 << 29;
+/// More parameters than this are taken for a mistake: 2 GiB of weights, and four times that in training.
+const MOST_PARAMETERS: usize = 1 << 29;
 
 struct Settings {
     depth: Vec<usize>,
@@ -82,12 +86,35 @@ impl Settings {
                 format!("{:?}, that is {}", self.depth, self.depth.len()),
             ));
         }
-        let inputs = last * last * self.depth.last().copied().unwrap_or(1);
-        if inputs.saturating_mul(self.hidden) > MOST_HIDDEN_PARAMETERS {
+        Ok(())
+    }
+
+    fn check_parameters(
+        &self,
+        Dimensions { classes, size }: Dimensions,
+    ) -> Result<(), OptionError> {
+        let (mut maps, mut convolutions) = (3, 0usize);
+        for &next in &self.depth {
+            convolutions = convolutions.saturating_add((25 * maps + 1) * next);
+            maps = next;
+        }
+        let last = self.last_size(size);
+        let inputs = last.saturating_mul(last).saturating_mul(maps);
+        let per_unit = inputs.saturating_add(1).saturating_add(classes);
+        let most_hidden =
+            MOST_PARAMETERS.saturating_sub(convolutions.saturating_add(classes)) / per_unit;
+        if most_hidden == 0 {
             let expected = format!(
-                "at most {} for {inputs} inputs to the hidden layer",
-                MOST_HIDDEN_PARAMETERS / inputs
+                "a network of at most {MOST_PARAMETERS} parameters for pictures of {size}×{size} pixels"
             );
+            return Err(OptionError::new(
+                "depth",
+                expected,
+                format!("{:?}", self.depth),
+            ));
+        }
+        if self.hidden > most_hidden {
+            let expected = format!("at most {most_hidden} for {inputs} inputs to the hidden layer");
             return Err(OptionError::new("hidden", expected, self.hidden));
         }
         Ok(())
@@ -207,8 +234,17 @@ mod tests {
         );
         assert_eq!(
             error("hidden = 1000000", 224),
-            "`hidden`: expected at most 21399 for 25088 inputs to the hidden layer, found 1000000"
+            "`hidden`: expected at most 21397 for 25088 inputs to the hidden layer, found 1000000"
         );
+        for (depth, size) in [("[65536, 65536]", 224), ("[4, 8]", 1 << 40)] {
+            assert_eq!(
+                error(&format!("depth = {depth}"), size),
+                format!(
+                    "`depth`: expected a network of at most 536870912 parameters for pictures of {size}×{size} pixels, \
+                     found {depth}"
+                )
+            );
+        }
     }
 
     #[test]

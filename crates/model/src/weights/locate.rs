@@ -67,7 +67,8 @@ impl WeightsFolders {
 ///   `REPO.safetensors` (the extension being that of FILE) or `FILE`, whatever the revision; then in the hub's
 ///   cache; then from the hub. FILE is `model.safetensors` if not given.
 /// * `https://…/NAME`: in the folders as `NAME`, or as a safetensors file of that name; then in the cache; then from
-///   the network. A hash in the name, as in `resnet18-f37072fd.pth`, is checked.
+///   the network. A hash in the name, as in `resnet18-f37072fd.pth`, is checked of what comes from the network, not of
+///   a file that is already there.
 ///
 /// # Errors
 /// When the file is nowhere and the network does not give it, or is forbidden; with the command that gets it.

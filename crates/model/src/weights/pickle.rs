@@ -8,6 +8,9 @@ use std::collections::HashMap;
 
 use super::file::Unreadable;
 
+/// More than the tensors of any network have.
+const MOST_DIMENSIONS: usize = 8;
+
 /// A value on the machine's stack.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value<'a> {
@@ -404,6 +407,9 @@ impl<'a> Machine<'a> {
     }
 
     fn sizes(&self, tuple: usize) -> Result<Vec<usize>, Unreadable> {
+        if self.tuples[tuple].len() > MOST_DIMENSIONS {
+            return Err(wrong("a tensor of too many dimensions"));
+        }
         let sizes = self.tuples[tuple].iter().map(|value| match value {
             Value::Int(size) => usize::try_from(*size).ok(),
             _ => None,
@@ -425,6 +431,27 @@ mod tests {
         let pickle = Pickle::read(hostile).unwrap();
         assert_eq!(pickle.root, Value::Opaque);
         assert_eq!(pickle.tensors().unwrap_err(), no_state_dict());
+    }
+
+    #[test]
+    fn tensors_of_many_dimensions_are_refused() {
+        let read = |dimensions| {
+            let sizes = b"K\x01".repeat(dimensions);
+            let storage =
+                b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x01tQ";
+            let tensor = [
+                b"\x80\x02}X\x01\0\0\0actorch._utils\n_rebuild_tensor_v2\n(",
+                &storage[..],
+                b"K\0(",
+                &sizes,
+                b"t(",
+                &sizes,
+                b"t\x89NtRs.",
+            ];
+            Pickle::read(&tensor.concat()).and_then(|pickle| Ok(pickle.tensors()?.len()))
+        };
+        assert_eq!(read(8), Ok(1));
+        assert_eq!(read(9), Err(wrong("a tensor of too many dimensions")));
     }
 
     #[test]

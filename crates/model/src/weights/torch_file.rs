@@ -1,11 +1,7 @@
 //! Reads `.pth` files as PyTorch writes them since 1.6: a zip archive with a pickle (`…/data.pkl`) and one
 //! uncompressed entry per storage (`…/data/KEY`).
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    io::Cursor,
-    ops::Range,
-};
+use std::{collections::BTreeMap, io::Cursor, ops::Range};
 
 use candle_core::DType;
 use zip::{CompressionMethod, ZipArchive};
@@ -22,12 +18,18 @@ const LONGEST_PICKLE: usize = 64 << 20;
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<Stored>, Unreadable> {
     let entries = entries(bytes)?;
     let is_pickle = |name: &&String| *name == "data.pkl" || name.ends_with("/data.pkl");
-    let Some(name) = entries.keys().find(is_pickle) else {
+    let mut pickles = entries.keys().filter(is_pickle);
+    let Some(name) = pickles.next() else {
         return Err(Unreadable::new(
             "it is a zip archive, but none that PyTorch wrote",
             "safetensors files and .pth files of PyTorch 1.6 or later are read",
         ));
     };
+    if let Some(other) = pickles.next() {
+        return Err(Unreadable::damaged(format!(
+            "it describes its tensors twice, in {name} and in {other}"
+        )));
+    }
     let folder = name.trim_end_matches("data.pkl");
     if let Some(order) = entries.get(&format!("{folder}byteorder"))
         && &bytes[order.clone()] != b"little"
@@ -56,12 +58,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Stored>, Unreadable> {
 }
 
 /// Where each entry of the archive is. PyTorch stores them uncompressed; others are refused.
-fn entries(bytes: &[u8]) -> Result<HashMap<String, Range<usize>>, Unreadable> {
+fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Range<usize>>, Unreadable> {
     let damaged = |error: &dyn std::fmt::Display| {
         Unreadable::damaged(format!("its zip archive is wrong: {error}"))
     };
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| damaged(&error))?;
-    let mut entries = HashMap::new();
+    let mut entries = BTreeMap::new();
     for index in 0..archive.len() {
         let entry = archive
             .by_index_raw(index)
@@ -158,5 +160,28 @@ fn element(storage: &Storage<'_>) -> (Element, usize) {
         "IntStorage" => (Element::Other("I32".to_owned()), 4),
         "ShortStorage" => (Element::Other("I16".to_owned()), 2),
         other => (Element::Other(other.to_owned()), 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use zip::{ZipWriter, write::SimpleFileOptions};
+
+    use super::*;
+
+    #[test]
+    fn two_descriptions_are_refused() {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        for name in ["b/data.pkl", "a/data.pkl"] {
+            let options =
+                SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+            zip.start_file(name, options).unwrap();
+            zip.write_all(b"\x80\x02}.").unwrap();
+        }
+        let bytes = zip.finish().unwrap().into_inner();
+        let expected = "it describes its tensors twice, in a/data.pkl and in b/data.pkl";
+        assert_eq!(read(&bytes).unwrap_err(), Unreadable::damaged(expected));
     }
 }

@@ -87,3 +87,22 @@ fn the_summary_of_squeezenet_has_the_published_totals() {
     assert_eq!((summary.multiply_adds() / 2 + 500_000) / 1_000_000, 349);
     assert_eq!(summary.layers.last().unwrap().output, [2, 1000]);
 }
+
+#[test]
+fn a_summary_that_needs_too_much_memory_is_refused() {
+    for (kind, options, size, batch) in [
+        ("resnet18", "", 8192, 1),
+        ("squeezenet1_1", "", 224, 4096),
+        ("convnet", "depth = [1, 4096]\nhidden = 1", 64, 1024),
+        ("convnet", "", 32, usize::MAX),
+    ] {
+        let network = network(kind, options, 2, size);
+        let message = network.summary(batch).unwrap_err().to_string();
+        assert!(
+            message.starts_with(&format!(
+                "{kind}: a batch of {batch} pictures of {size}×{size} pixels takes about "
+            )),
+            "{message}"
+        );
+    }
+}

@@ -3,8 +3,8 @@
 use super::geometry::Geometry;
 use super::{dense, depthwise};
 
-/// The ways of computing a convolution. The choice depends on sizes only, never on the machine, so that results don't
-/// either.
+/// The ways of computing a convolution. The choice depends on sizes only, never on the number of threads, so that results
+/// don't either. On another kind of processor the last bits may differ, as matrix products pick their kernels by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Algorithm {
     /// Matrix products with the input's patches as columns.

@@ -121,7 +121,9 @@ impl Axis {
                 format_args!("padding {padding} is more than half of the kernel, {kernel}"),
             ));
         }
-        let Some(room) = (input + 2 * padding)
+        // In ceil mode the last window may reach beyond the end, by less than a stride; so may the first if it is the last.
+        let beyond = if ceil_mode { stride - 1 } else { 0 };
+        let Some(room) = (input + 2 * padding + beyond)
             .checked_sub(kernel)
             .filter(|_| input > 0)
         else {
@@ -132,11 +134,7 @@ impl Axis {
                 ),
             ));
         };
-        let mut output = if ceil_mode {
-            room.div_ceil(stride) + 1
-        } else {
-            room / stride + 1
-        };
+        let mut output = room / stride + 1;
         // PyTorch's rule: the last window starts inside the input or the padding before it.
         if ceil_mode && (output - 1) * stride >= input + padding {
             output -= 1;

@@ -125,6 +125,14 @@ fn pools_that_do_not_fit() {
         &["padding 2", "half"],
     );
     refused(pool(Pool2d::square(5)), &["window of 5", "input of 4"]);
+    // In ceil mode less than a stride may be missing, as in PyTorch.
+    let missing = |kernel| Pool2d {
+        kernel: (kernel, kernel),
+        ceil_mode: true,
+        ..two
+    };
+    assert_eq!(pool(missing(5)).unwrap().dims(), [1, 2, 1, 1]);
+    refused(pool(missing(6)), &["window of 6", "input of 4"]);
     refused(
         avg_pool2d(tape, &t(&[2, 4, 4]), &two, true),
         &["avg_pool2d", "[2, 4, 4]"],

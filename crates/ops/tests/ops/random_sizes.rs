@@ -122,18 +122,20 @@ fn pools() -> impl Strategy<Value = ([usize; 4], Pool2d)> {
         .prop_filter_map(
             "the windows have to fit",
             |((n, c), size, kernel, stride, padding, ceil_mode)| {
-                let fits = |i: usize, k: usize, p: usize| p <= k / 2 && i + 2 * p >= k;
-                (fits(size.0, kernel.0, padding.0) && fits(size.1, kernel.1, padding.1)).then_some(
-                    (
-                        [n, c, size.0, size.1],
-                        Pool2d {
-                            kernel,
-                            stride,
-                            padding,
-                            ceil_mode,
-                        },
-                    ),
-                )
+                let fits = |i: usize, k: usize, s: usize, p: usize| {
+                    p <= k / 2 && i + 2 * p + if ceil_mode { s - 1 } else { 0 } >= k
+                };
+                (fits(size.0, kernel.0, stride.0, padding.0)
+                    && fits(size.1, kernel.1, stride.1, padding.1))
+                .then_some((
+                    [n, c, size.0, size.1],
+                    Pool2d {
+                        kernel,
+                        stride,
+                        padding,
+                        ceil_mode,
+                    },
+                ))
             },
         )
 }

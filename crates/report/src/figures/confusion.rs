@@ -11,6 +11,8 @@ use crate::{
 const MOST_COUNTS: usize = 16;
 /// Up to this many classes, every row and column has its name.
 const MOST_NAMES: usize = 50;
+/// With more classes than this, a cell is too small to be found, and the figure would take gigabytes.
+const MOST_CLASSES: usize = 200;
 const MARGIN: f64 = 40.0;
 
 pub(super) struct Confusion;
@@ -24,6 +26,13 @@ struct Matrix {
 
 impl Figure for Confusion {
     fn draw(&self, sweep: &Sweep, output: &mut Output<'_>) -> Result<(), ReportError> {
+        let classes = sweep.plan.classes.len();
+        if classes > MOST_CLASSES {
+            output.problem(&format!(
+                "the confusion matrix is not drawn: it has room for {MOST_CLASSES} classes, and there are {classes}"
+            ));
+            return Ok(());
+        }
         for variant in &sweep.plan.variants {
             let Some(cell) = best_cell(sweep, variant) else {
                 continue;

@@ -2,31 +2,23 @@
 
 use std::{
     env,
+    ffi::OsString,
     path::{Path, PathBuf},
 };
 
 use graft_data::DataFolders;
+use graft_model::WeightsFolders;
 
 /// Whether the network may be used: `--offline` and `HF_HUB_OFFLINE` forbid it.
 pub(super) fn is_offline(flag: bool) -> bool {
-    // As huggingface_hub reads it.
-    let forbidden = |value: &str| {
-        matches!(
-            value.to_ascii_uppercase().as_str(),
-            "1" | "ON" | "YES" | "TRUE"
-        )
-    };
-    flag || env::var("HF_HUB_OFFLINE").is_ok_and(|value| forbidden(&value))
+    WeightsFolders::from_env(&[], flag).offline
 }
 
-/// The folders of the arguments, then that of the environment variable, then `last`.
-fn search(arguments: &[PathBuf], variable: &str, last: Option<&str>) -> Vec<PathBuf> {
+/// The folders of the arguments, then those of the environment variable's value, then `last`.
+fn search(arguments: &[PathBuf], variable: Option<OsString>, last: Option<&str>) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = arguments.to_vec();
-    folders.extend(
-        env::var_os(variable)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from),
-    );
+    let paths = variable.unwrap_or_default();
+    folders.extend(env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()));
     folders.extend(last.map(PathBuf::from));
     let mut unique: Vec<PathBuf> = Vec::new();
     for folder in folders {
@@ -39,7 +31,7 @@ fn search(arguments: &[PathBuf], variable: &str, last: Option<&str>) -> Vec<Path
 
 /// The folders for data: --data-dir, $`GRAFT_DATA_DIR`, ./data. The first one takes downloads.
 pub(super) fn data(arguments: &[PathBuf], offline: bool) -> DataFolders {
-    let search = search(arguments, "GRAFT_DATA_DIR", Some("data"));
+    let search = search(arguments, env::var_os("GRAFT_DATA_DIR"), Some("data"));
     let download_into = search[0].clone();
     DataFolders {
         search,
@@ -90,11 +82,12 @@ mod tests {
     fn arguments_come_before_the_default_and_each_folder_once() {
         let found = search(
             &["a".into(), "data".into(), "a".into()],
-            "GRAFT_NO_SUCH_VARIABLE",
+            Some(env::join_paths(["b", "a", "", "c"]).unwrap()),
             Some("data"),
         );
-        assert_eq!(found, [PathBuf::from("a"), PathBuf::from("data")]);
-        assert!(search(&[], "GRAFT_NO_SUCH_VARIABLE", None).is_empty());
+        assert_eq!(found, ["a", "data", "b", "c"].map(PathBuf::from));
+        assert!(search(&[], None, None).is_empty());
+        assert!(search(&[], Some(OsString::new()), None).is_empty());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use graft_model::{
     BatchNormMode, Init, ModelError, ModelSpec, Network, TransferMode, TransferSpec, WeightFile,
-    WeightsFolders, WeightsSpec, find, locate, registry,
+    WeightsFolders, WeightsSpec, find, locate,
 };
 use toml::{Table, Value};
 
@@ -11,7 +11,7 @@ use crate::{cli::SummaryArgs, failure::Failure, progress::DownloadProgress};
 
 /// Builds the network and prints its layers.
 pub fn summary(args: &SummaryArgs) -> Result<Answer, Failure> {
-    let entry = find(&args.model).map_err(|error| unknown_model(&error))?;
+    let entry = find(&args.model).map_err(Failure::bad_input)?;
     let written = parse_options(&args.options)?;
     let options = (entry.check)(&written).map_err(|error| {
         Failure::bad_input(format!("{}: {error}", entry.name)).hint(known_options(entry.options))
@@ -50,15 +50,6 @@ pub fn summary(args: &SummaryArgs) -> Result<Answer, Failure> {
     });
     let table = network.summary(args.batch_size as usize).map_err(bad)?;
     Ok(Answer::from(format!("{table}{text}")))
-}
-
-/// The error of an unknown kind with the list of the known ones.
-fn unknown_model(error: &ModelError) -> Failure {
-    let known: Vec<&str> = registry().iter().map(|entry| entry.name).collect();
-    Failure::bad_input(format!(
-        "{error}\nhint: the networks are {}",
-        known.join(", ")
-    ))
 }
 
 fn known_options(options: &[graft_model::OptionInfo]) -> String {

@@ -237,6 +237,14 @@ fn check(reference: &Reference<'_>, parent: &Experiment, repeats: Option<u32>, s
             differing.join(", ")
         ));
     }
+    let (theirs, ours) = (settings.transform.size, reference.child.transform.size);
+    // The inputs of its hidden layer are as many as the pictures have room for.
+    if reference.child.model.kind == "convnet" && theirs != ours {
+        problem(format!(
+            "these are weights for pictures of size {theirs}, and `data.transform.size` is {ours}: a `convnet` needs \
+             the same size, for its hidden layer depends on it"
+        ));
+    }
 }
 
 /// What a chain calls an experiment: its name, or else its file.

@@ -1,6 +1,8 @@
 //! The experiment file as written.
 
 use std::{
+    fs::File,
+    io::{self, Read},
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
@@ -27,8 +29,11 @@ pub struct RawExperiment {
 /// Syntax errors after this many tend to follow from earlier ones.
 const MOST_SYNTAX_ERRORS: usize = 5;
 
+/// No experiment is longer, in bytes; what is must be another kind of file.
+const MOST_BYTES: u64 = 1 << 20;
+
 impl RawExperiment {
-    /// Reads a file.
+    /// Reads a file of at most 1 MiB.
     pub fn read(file: &Path) -> Result<Self, Problems> {
         let failed = |message, hint| {
             let problem = Problem {
@@ -39,7 +44,11 @@ impl RawExperiment {
             };
             Problems::one(problem)
         };
-        let bytes = match std::fs::read(file) {
+        let bytes = match read_start(file) {
+            Ok(bytes) if bytes.len() as u64 > MOST_BYTES => {
+                let message = "not an experiment: the file is larger than 1 MiB".to_owned();
+                return Err(failed(message, None));
+            }
             Ok(bytes) => bytes,
             Err(error) => {
                 let message = format!("failed to read the experiment: {error}");
@@ -153,12 +162,32 @@ impl Lines<'_> {
     fn excerpt(&self, span: &Range<usize>) -> String {
         let (start, line, column) = self.position(span.start);
         let content = self.text[start..].lines().next().unwrap_or("");
+        // Of a very long line the part around the error.
+        let skipped = if content.chars().count() > WIDEST {
+            column.saturating_sub(WIDEST / 2)
+        } else {
+            0
+        };
+        let content: String = content.chars().skip(skipped).take(WIDEST).collect();
+        let column = column - skipped;
         let left = (content.chars().count() + 1).saturating_sub(column).max(1);
         let marked = self.text.get(span.clone()).unwrap_or("").chars().count();
         let gutter = " ".repeat(line.to_string().len());
         let (blank, mark) = (" ".repeat(column - 1), "^".repeat(marked.clamp(1, left)));
         format!("  {gutter} |\n  {line} | {content}\n  {gutter} | {blank}{mark}")
     }
+}
+
+/// The widest line of a file that an error shows whole, in characters.
+const WIDEST: usize = 160;
+
+/// The content of a file, or the start of one that is too long.
+fn read_start(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file)?
+        .take(MOST_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The file as a whole.

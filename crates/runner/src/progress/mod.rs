@@ -18,7 +18,10 @@ pub use live::LiveProgress;
 pub use outlook::{Outlook, TrialWork, rough};
 pub use plain::PlainProgress;
 
-use crate::schedule::{End, Listener, Stop};
+use crate::{
+    failure::printable,
+    schedule::{End, Listener, Stop},
+};
 
 /// What the display knows of a sweep before it starts.
 #[derive(Clone, Debug)]
@@ -92,13 +95,18 @@ fn describe_end(end: &End) -> String {
         End::Diverged { epoch, step } => {
             format!("diverged: the loss was not finite at epoch {epoch}, step {step}")
         }
-        End::Failed { error } | End::Crashed { error } => format!("failed: {error}"),
+        End::Failed { error } | End::Crashed { error } | End::Unrecorded { error, .. } => {
+            format!(
+                "failed: {}",
+                printable(error.lines().next().unwrap_or_default())
+            )
+        }
         // The whole message comes at the end of the sweep.
         End::DiskFull { error } => {
             format!("stopped: {}", error.lines().next().unwrap_or_default())
         }
         End::Blocked { source } => {
-            format!("not run: the trial it starts from ({source}) did not finish")
+            format!("not run: the trial that it starts from ({source}) did not finish")
         }
     }
 }

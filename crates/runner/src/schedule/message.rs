@@ -78,6 +78,14 @@ pub enum End {
         /// The message of the failed write.
         error: String,
     },
+    /// Its results folder could not be used: another process works in it, or a file in it could not be read or
+    /// written. The next sweep runs it again.
+    Unrecorded {
+        /// The message of the results folder.
+        error: String,
+        /// Whether another process has the trial.
+        in_use: bool,
+    },
     /// The worker died under it.
     Crashed {
         /// How the worker ended, and what it last wrote to stderr.
@@ -96,11 +104,12 @@ impl End {
         matches!(self, Self::Finished { .. })
     }
 
-    /// Whether the trial ended for a reason that lies in the trial.
+    /// Whether the trial has no results in this sweep, for another reason than that it was told to stop.
     pub fn is_failure(&self) -> bool {
         matches!(
             self,
             Self::Failed { .. }
+                | Self::Unrecorded { .. }
                 | Self::Crashed { .. }
                 | Self::Diverged { .. }
                 | Self::Blocked { .. }

@@ -28,7 +28,8 @@ pub struct Job {
     pub id: String,
     /// Ids of the trials that it starts from.
     pub needs: Vec<String>,
-    /// Trials with the same word share pictures and weights in a worker's memory.
+    /// Trials with the same word share decoded pictures in a worker's memory, and the features of a frozen backbone.
+    /// Weights are opened by each trial.
     pub cohort: String,
     /// What the worker is handed.
     pub trial: Value,
@@ -59,6 +60,10 @@ pub trait Listener {
     fn epoch(&mut self, job: &Job, worker: usize, row: &EpochRow, timing: &TimingRow);
     /// A trial left its worker at a checkpoint, to go on at once on more threads.
     fn moved(&mut self, job: &Job, worker: usize);
+    /// The end of a trial whose worker died, if all its results were written before that.
+    fn finished(&self, _job: &Job) -> Option<End> {
+        None
+    }
     /// A trial ended; `worker` is none if it never ran.
     fn ended(&mut self, job: &Job, worker: Option<usize>, end: &End);
     /// No more trials are started, and so many running ones are told to stop.

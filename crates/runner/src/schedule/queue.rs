@@ -84,8 +84,8 @@ impl Queue {
 
     /// Takes the next trial for a worker that last ran a trial of the cohort `last`, while others run `busy`.
     ///
-    /// Trials that others wait for come first, then those that find their pictures and weights in the worker's
-    /// memory, then those that share no cohort with a running trial, then the order of the plan.
+    /// Trials that others wait for come first, then those that find their decoded pictures or frozen features in the
+    /// worker's memory, then those that share no cohort with a running trial, then the order of the plan.
     pub(super) fn take(&mut self, last: Option<&str>, busy: &BTreeSet<String>) -> Option<usize> {
         let place = (0..self.jobs.len())
             .filter(|&place| self.is_ready(place))

@@ -1,7 +1,7 @@
 //! The loop that hands out trials and hears how they end.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     time::{Duration, Instant},
 };
@@ -31,6 +31,8 @@ pub struct Schedule {
     slots: Vec<Slot>,
     sender: Sender<Event>,
     events: Receiver<Event>,
+    /// Events that came while the schedule waited for a signal, in their order.
+    deferred: VecDeque<Event>,
     generation: u64,
     failed_starts: u32,
     signals: u32,
@@ -48,6 +50,7 @@ impl Schedule {
             slots: (0..workers).map(|_| Slot::default()).collect(),
             sender,
             events,
+            deferred: VecDeque::new(),
             generation: 0,
             failed_starts: 0,
             signals: 0,
@@ -70,7 +73,11 @@ impl Schedule {
             if self.running() == 0 {
                 break;
             }
-            match self.events.recv_timeout(TICK) {
+            let event = match self.deferred.pop_front() {
+                Some(event) => Ok(event),
+                None => self.events.recv_timeout(TICK),
+            };
+            match event {
                 Ok(event) => self.handle(event, listener),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the schedule holds a sender"),
@@ -239,7 +246,12 @@ impl Schedule {
     }
 
     fn heard(&mut self, slot: usize, message: FromWorker, listener: &mut dyn Listener) {
-        let Some(running) = &mut self.slots[slot].running else {
+        let Slot {
+            running: Some(running),
+            has_accepted,
+            ..
+        } = &mut self.slots[slot]
+        else {
             return;
         };
         let (place, threads) = (running.place, running.threads);
@@ -247,6 +259,7 @@ impl Schedule {
         let job = self.queue.job(place);
         if first {
             self.failed_starts = 0;
+            *has_accepted = true;
             listener.started(job, slot, threads);
         }
         match message {
@@ -313,18 +326,40 @@ impl Schedule {
         let Some(running) = self.slots[slot].running else {
             return;
         };
-        std::thread::sleep(KILL_GRACE);
-        if self.signals > 0 {
-            // Killed by the second signal, or by whoever sent the first one and lost patience.
-            self.ended(slot, &End::Interrupted, listener);
-        } else if running.accepted {
-            self.ended(slot, &End::Crashed { error: because }, listener);
-        } else {
+        if !running.accepted {
             self.slots[slot].running = None;
             self.queue.give_back(running.place);
-            self.failed_starts += 1;
-            if self.failed_starts == START_ATTEMPTS {
-                self.stop(Stop::NoWorkers(because), listener);
+            // A worker that has run trials before was told to end, by whomever.
+            if !self.slots[slot].has_accepted && self.tally.stop.is_none() {
+                self.failed_starts += 1;
+                if self.failed_starts == START_ATTEMPTS {
+                    self.stop(Stop::NoWorkers(because), listener);
+                }
+            }
+            return;
+        }
+        self.wait_for_signal(listener);
+        let end = if let Some(end) = listener.finished(self.queue.job(running.place)) {
+            // It died between its last file and its last word.
+            end
+        } else if self.signals > 0 {
+            // Killed by the second signal, or by whoever sent the first one and lost patience.
+            End::Interrupted
+        } else {
+            End::Crashed { error: because }
+        };
+        self.ended(slot, &end, listener);
+    }
+
+    /// Waits until a signal has come, for [`KILL_GRACE`] at most. What else happens meanwhile is put off.
+    fn wait_for_signal(&mut self, listener: &mut dyn Listener) {
+        let start = Instant::now();
+        while self.signals == 0 {
+            let left = KILL_GRACE.saturating_sub(start.elapsed());
+            match self.events.recv_timeout(left) {
+                Ok(Event::Signal) => self.handle(Event::Signal, listener),
+                Ok(event) => self.deferred.push_back(event),
+                Err(_) => return,
             }
         }
     }

@@ -9,6 +9,8 @@ pub(super) struct Slot {
     /// Which of the processes that were started: messages of an earlier one in this place are told by it.
     pub(super) generation: u64,
     pub(super) running: Option<Running>,
+    /// Whether its process has accepted a trial.
+    pub(super) has_accepted: bool,
     pub(super) last_cohort: Option<String>,
     /// Why its process was killed, if the schedule did that.
     pub(super) killed_because: Option<String>,

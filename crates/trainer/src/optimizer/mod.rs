@@ -22,7 +22,7 @@ pub(crate) trait Optimizer {
     /// Takes over what [`Optimizer::state`] gave.
     ///
     /// # Errors
-    /// When a tensor is missing or has another shape.
+    /// When a tensor is missing or has another shape. Nothing is changed then.
     fn restore(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()>;
 }
 

@@ -70,19 +70,18 @@ impl Optimizer for Sgd {
     fn restore(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()> {
         for slot in &self.slots {
             match state.get(&slot.name) {
-                Some(velocity) if velocity.dims() == slot.velocity.dims() => {
-                    slot.velocity.set(velocity)?;
-                }
-                Some(velocity) => {
-                    bail!(
-                        "{}: expected shape {:?}, found {:?}",
-                        slot.name,
-                        slot.velocity.dims(),
-                        velocity.dims()
-                    )
-                }
+                Some(velocity) if velocity.dims() == slot.velocity.dims() => {}
+                Some(velocity) => bail!(
+                    "{}: expected shape {:?}, found {:?}",
+                    slot.name,
+                    slot.velocity.dims(),
+                    velocity.dims()
+                ),
                 None => bail!("{}: missing from the optimizer's state", slot.name),
             }
+        }
+        for slot in &self.slots {
+            slot.velocity.set(&state[&slot.name])?;
         }
         Ok(())
     }

@@ -5,13 +5,15 @@ use std::fmt::Write;
 use super::recorder::FailedTrial;
 use crate::{
     commands::folders::display,
-    failure::{EXIT_SOME_FAILED, Failure},
+    failure::{EXIT_SOME_FAILED, Failure, printable},
     interrupt::EXIT_INTERRUPTED,
     schedule::{Stop, Tally},
 };
 
-/// Failed trials that are named; more are only counted.
-const NAMED: usize = 8;
+/// Causes that are named; more are only counted.
+const NAMED: usize = 4;
+/// Lines of a cause that are shown.
+const LINES: usize = 6;
 
 /// How the trials of a plan stand when the sweep ends.
 pub(super) struct Closing<'a> {
@@ -73,20 +75,38 @@ impl Closing<'_> {
             n if n == number => " in an earlier sweep and are left alone".to_owned(),
             n => format!(", {n} of them in an earlier sweep"),
         };
-        let mut text = format!("{number} of {} trials failed{earlier}\n", self.total);
-        for trial in self.failed.iter().take(NAMED) {
-            let first = trial.error.lines().next().unwrap_or_default();
-            let _ = writeln!(text, "  {}: {first}", trial.name);
-            let _ = writeln!(
-                text,
-                "    {}",
-                display(&trial.folder.path().join("log.txt"))
-            );
+        let trials = if self.total == 1 { "trial" } else { "trials" };
+        let mut text = format!("{number} of {} {trials} failed{earlier}\n", self.total);
+        let mut causes: Vec<(&str, Vec<&FailedTrial>)> = Vec::new();
+        for trial in self.failed {
+            match causes.iter_mut().find(|(cause, _)| *cause == trial.error) {
+                Some((_, trials)) => trials.push(trial),
+                None => causes.push((&trial.error, vec![trial])),
+            }
         }
-        if number > NAMED {
-            let _ = writeln!(text, "  and {} more", number - NAMED);
+        for (cause, trials) in causes.iter().take(NAMED) {
+            let first = trials[0];
+            let others = match trials.len() - 1 {
+                0 => String::new(),
+                n => format!(" and {n} more"),
+            };
+            let _ = writeln!(text, "  {}{others}:", first.name);
+            for line in cause.lines().take(LINES) {
+                let _ = writeln!(text, "    {}", printable(line));
+            }
+            let log = first.folder.path().join("log.txt");
+            if log.is_file() {
+                let _ = writeln!(text, "    log: {}", display(&log));
+            }
         }
-        text.push_str("hint: run the same command with --retry-failed to try them again");
+        if causes.len() > NAMED {
+            let _ = writeln!(text, "  and {} more causes", causes.len() - NAMED);
+        }
+        text.push_str(if self.failed.iter().all(|trial| trial.is_resumed) {
+            "hint: run the same command again to go on"
+        } else {
+            "hint: run the same command with --retry-failed to try them again"
+        });
         text
     }
 }

@@ -4,9 +4,8 @@ use std::fmt::Write;
 
 use graft_data::DataFolders;
 use graft_model::WeightsFolders;
-use graft_record::ResultsFolder;
 
-use super::{Answer, Standing, materials::Materials, outlook, results_root, standings};
+use super::{Answer, Standing, materials::Materials, outlook, standings, trial_folder};
 use crate::{
     cli::SweepArgs,
     experiment::Experiment,
@@ -28,15 +27,8 @@ pub(super) fn dry_run(
         return Materials::gather(experiment, data, weights).map(|_| Answer::default());
     }
     let plan = Plan::new(experiment, &mut materials)?;
-    // The folder may not exist; then no trial has begun.
-    let folder = |trial: &crate::plan::PlannedTrial| {
-        let root = results_root(&args.results_dir, &trial.experiment);
-        match ResultsFolder::open(&root) {
-            Ok(results) => results.trial(&trial.key),
-            Err(_) => graft_record::TrialFolder::new(root),
-        }
-    };
-    let standings = standings(&plan, folder, args.retry_failed);
+    let folder = |trial: &_| trial_folder(&args.results_dir, trial);
+    let standings = standings(&plan, folder, args.retry_failed)?;
     let mut places = 0..;
     let finished = |_: &_| {
         places

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use graft_data::{DataFolders, Source, SourceSpec, Split, ensure_present, open};
-use graft_model::{WeightFile, WeightsFolders, WeightsSpec, locate};
+use graft_model::{Init, ModelSpec, Network, WeightFile, WeightsFolders, WeightsSpec, locate};
 
 use crate::{
     experiment::{Experiment, Variant},
@@ -110,11 +110,64 @@ impl Materials {
             let opened =
                 ensure(spec).and_then(|()| open(spec, data).map_err(|error| error.to_string()));
             match opened {
+                Ok(source) if source.classes().len() < 2 => materials.missing.push(format!(
+                    "the pictures have one class only, `{}`\nhint: a classifier needs at least two class folders",
+                    source.classes().join("")
+                )),
                 Ok(source) => materials.sources.push((spec.clone(), source)),
                 Err(error) => materials.missing.push(error),
             }
         }
+        materials.fit(experiment);
         materials
+    }
+
+    /// Notes every weight file that does not fit the network it is for.
+    fn fit(&mut self, experiment: &Experiment) {
+        let Some(classes) = self
+            .source(&experiment.source)
+            .map(|source| source.classes().len())
+        else {
+            return;
+        };
+        let Ok(device) = graft_trainer::device::open("cpu") else {
+            return;
+        };
+        let mut tried: Vec<(&ModelSpec, &WeightsSpec)> = Vec::new();
+        for settings in experiment
+            .variants
+            .iter()
+            .flat_map(|variant| &variant.settings)
+        {
+            let Some(weights) = &settings.weights else {
+                continue;
+            };
+            let Some(path) = self.weights_file(weights) else {
+                continue;
+            };
+            if tried.contains(&(&settings.model, weights)) {
+                continue;
+            }
+            tried.push((&settings.model, weights));
+            let (size, init) = (
+                settings.transform.size as usize,
+                Init { seed: 0, repeat: 1 },
+            );
+            let fitted = WeightFile::open(path).and_then(|file| {
+                Network::pretrained(&settings.model, classes, size, &init, &device, &file)
+            });
+            if let Err(error) = fitted {
+                self.missing.push(error.to_string());
+            }
+        }
+    }
+
+    /// What is worth telling of the pictures, such as files that are none.
+    pub(super) fn notes(&self) -> Vec<String> {
+        self.sources
+            .iter()
+            .flat_map(|(_, source)| source.notes())
+            .collect()
     }
 
     /// The pictures of a source that was found.

@@ -17,7 +17,7 @@ use std::{
 
 use graft_data::DataFolders;
 use graft_model::{TransferMode, WeightsFolders, WeightsSpec};
-use graft_record::{TrialFolder, TrialKey, safe_name};
+use graft_record::{ResultsFolder, TrialFolder, TrialKey, safe_name};
 use graft_trainer::Trial;
 
 use self::{
@@ -34,7 +34,7 @@ use super::{
 use crate::{
     cli::SweepArgs,
     experiment::{Experiment, Problems, RawExperiment},
-    failure::Failure,
+    failure::{Failure, printable},
     interrupt,
     plan::{Plan, PlannedTrial},
     progress::{Outlook, Scene, TrialWork, display},
@@ -61,15 +61,23 @@ pub fn sweep(args: &SweepArgs) -> Result<Answer, Failure> {
     }
     let own = Site::take(&args.results_dir, &experiment.name)?;
     let prepared = Materials::gather(&experiment, &data, &weights)
-        .and_then(|mut materials| Ok((Plan::new(&experiment, &mut materials)?, materials)));
-    let (plan, materials) = match prepared {
+        .and_then(|mut materials| Ok((Plan::new(&experiment, &mut materials)?, materials)))
+        .and_then(|(plan, materials)| {
+            let folder = |trial: &_| trial_folder(&args.results_dir, trial);
+            let standings = standings(&plan, folder, args.retry_failed)?;
+            Ok((plan, materials, standings))
+        });
+    let (plan, materials, standings) = match prepared {
         Ok(prepared) => prepared,
         Err(failure) => {
             own.abandon();
             return Err(failure);
         }
     };
-    let sites = Sites::take(&args.results_dir, &experiment, own, &plan)?;
+    for note in materials.notes() {
+        eprintln!("note: {}", printable(&note));
+    }
+    let sites = Sites::take(&args.results_dir, &experiment, own, &plan, &standings)?;
     sites.describe(&experiment, &plan, &materials)?;
     let run = Run {
         args,
@@ -80,7 +88,7 @@ pub fn sweep(args: &SweepArgs) -> Result<Answer, Failure> {
         cores,
         workers,
     };
-    run.run_and_report(&experiment)
+    run.run_and_report(&experiment, &standings)
 }
 
 fn read_experiment(args: &SweepArgs) -> Result<Experiment, Failure> {
@@ -97,6 +105,16 @@ fn results_root(results_dir: &Path, experiment: &str) -> PathBuf {
     results_dir.join(safe_name(experiment))
 }
 
+/// The folder of a trial, which need not exist.
+fn trial_folder(results_dir: &Path, trial: &PlannedTrial) -> TrialFolder {
+    let root = results_root(results_dir, &trial.experiment);
+    match ResultsFolder::open(&root) {
+        Ok(results) => results.trial(&trial.key),
+        // Then no trial has begun.
+        Err(_) => TrialFolder::new(root),
+    }
+}
+
 /// A sweep whose folders are taken and whose materials are there.
 struct Run<'a> {
     args: &'a SweepArgs,
@@ -109,19 +127,18 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn run_and_report(&self, experiment: &Experiment) -> Result<Answer, Failure> {
-        let standings = standings(
-            self.plan,
-            |trial| self.sites.trial(trial),
-            self.args.retry_failed,
-        );
-        let mut failed = self.record_left_alone(&standings)?;
+    fn run_and_report(
+        &self,
+        experiment: &Experiment,
+        standings: &[Standing],
+    ) -> Result<Answer, Failure> {
+        let mut failed = self.record_left_alone(standings)?;
         let left_alone = failed.len();
         let finished_before = standings
             .iter()
             .filter(|standing| **standing == Standing::Finished)
             .count();
-        let (tally, newly_failed) = self.run(&standings, finished_before)?;
+        let (tally, newly_failed) = self.run(standings, finished_before)?;
         failed.extend(newly_failed);
         let total = self.plan.trials.len();
         let closing = Closing {
@@ -159,7 +176,7 @@ impl Run<'_> {
     fn record_left_alone(&self, standings: &[Standing]) -> Result<Vec<FailedTrial>, Failure> {
         let mut failed = Vec::new();
         for (trial, standing) in self.plan.trials.iter().zip(standings) {
-            let folder = self.sites.trial(trial);
+            let folder = self.folder(trial);
             let error = match standing {
                 Standing::Finished | Standing::ToRun { .. } => continue,
                 Standing::Failed(error) => error.clone(),
@@ -173,6 +190,7 @@ impl Run<'_> {
                 name: trial.key.to_string(),
                 error,
                 folder,
+                is_resumed: matches!(standing, Standing::Blocked(_)),
             });
         }
         Ok(failed)
@@ -246,16 +264,15 @@ impl Run<'_> {
         let weights_file = match &trial.spec.weights {
             None => None,
             Some(WeightsSpec::Trial { .. }) => trial.dependencies.first().map(|&source| {
-                self.sites
-                    .trial(&self.plan.trials[source])
-                    .best_checkpoint()
+                // A finished trial is never written again, so its folder need not be taken.
+                self.folder(&self.plan.trials[source]).best_checkpoint()
             }),
             Some(weights) => self.materials.weights_file(weights).cloned(),
         };
         let handed = Trial {
             spec: trial.spec.clone(),
             key: trial.key.clone(),
-            results: self.sites.results(&trial.experiment).root().to_owned(),
+            results: results_root(&self.args.results_dir, &trial.experiment),
             data_folders: self.data.search.clone(),
             weights_file,
             device: self.args.device.clone(),
@@ -275,10 +292,14 @@ impl Run<'_> {
         })
     }
 
+    fn folder(&self, trial: &PlannedTrial) -> TrialFolder {
+        trial_folder(&self.args.results_dir, trial)
+    }
+
     fn folders(&self, trials: &[&PlannedTrial]) -> BTreeMap<String, (TrialKey, TrialFolder)> {
         trials
             .iter()
-            .map(|trial| (job_id(trial), (trial.key.clone(), self.sites.trial(trial))))
+            .map(|trial| (job_id(trial), (trial.key.clone(), self.folder(trial))))
             .collect()
     }
 
@@ -296,7 +317,7 @@ impl Run<'_> {
                 .iter()
                 .filter_map(|trial| Some((job_id(trial), pictures(trial)?.train as usize)))
                 .collect(),
-            outlook: outlook(self.plan, standings, |trial| self.sites.trial(trial)),
+            outlook: outlook(self.plan, standings, |trial| self.folder(trial)),
         }
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn write(
     experiment: &Experiment,
     source: &dyn Source,
 ) -> Result<(), Failure> {
-    // The pictures of the first variant: the others differ in size at most.
+    // The pictures as the first variant in the first cell sees them; others may have another transform.
     let Some(settings) = experiment
         .variants
         .first()

@@ -1,8 +1,11 @@
 //! Which trials of a plan have to run.
 
-use graft_record::{State, TrialFolder};
+use graft_record::{RecordError, State, TrialFolder};
 
-use crate::plan::{Plan, PlannedTrial};
+use crate::{
+    failure::Failure,
+    plan::{Plan, PlannedTrial},
+};
 
 /// What is to be done with a trial.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,14 +24,17 @@ pub(super) enum Standing {
 }
 
 /// How each trial of the plan stands. `folder` gives a trial's folder.
+///
+/// # Errors
+/// When a newer version of the program has written one of them: it must not be run over.
 pub(super) fn standings(
     plan: &Plan,
     folder: impl Fn(&PlannedTrial) -> TrialFolder,
     retry_failed: bool,
-) -> Vec<Standing> {
+) -> Result<Vec<Standing>, Failure> {
     let mut standings: Vec<Standing> = Vec::with_capacity(plan.trials.len());
     for trial in &plan.trials {
-        let standing = match standing(&folder(trial), retry_failed) {
+        let standing = match standing(&folder(trial), retry_failed).map_err(Failure::bad_input)? {
             // A trial stands after those that it depends on.
             Standing::ToRun { epochs_done } => trial
                 .dependencies
@@ -46,16 +52,20 @@ pub(super) fn standings(
         };
         standings.push(standing);
     }
-    standings
+    Ok(standings)
 }
 
-fn standing(folder: &TrialFolder, retry_failed: bool) -> Standing {
-    // A status that can't be read belongs to a trial that has to run again.
-    let Ok(Some(status)) = folder.status() else {
-        return Standing::ToRun { epochs_done: 0 };
+fn standing(folder: &TrialFolder, retry_failed: bool) -> Result<Standing, RecordError> {
+    let status = match folder.status() {
+        Ok(Some(status)) => status,
+        Err(error) if is_newer(&error) => return Err(error),
+        // A status that can't be read belongs to a trial that has to run again.
+        Ok(None) | Err(_) => return Ok(Standing::ToRun { epochs_done: 0 }),
     };
-    match status.state {
-        State::Finished => Standing::Finished,
+    Ok(match status.state {
+        State::Finished if folder.is_finished() => Standing::Finished,
+        // Parts of its record are gone or damaged: it is made again.
+        State::Finished => Standing::ToRun { epochs_done: 0 },
         // Never started means that it was blocked, and its source may have recovered.
         State::Failed | State::Diverged if !retry_failed && status.attempts > 0 => {
             Standing::Failed(
@@ -67,5 +77,18 @@ fn standing(folder: &TrialFolder, retry_failed: bool) -> Standing {
         _ => Standing::ToRun {
             epochs_done: status.epochs_done,
         },
-    }
+    })
+}
+
+/// Whether a file is whole, but of a newer format.
+fn is_newer(error: &RecordError) -> bool {
+    let RecordError::Format {
+        found, expected, ..
+    } = error
+    else {
+        return false;
+    };
+    found
+        .parse()
+        .is_ok_and(|found: u64| found > u64::from(*expected))
 }

@@ -2,14 +2,10 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use graft_record::{Plan as PlanRecord, ResultsFolder, SweepLock, TrialFolder, TrialKey};
+use graft_record::{Plan as PlanRecord, ResultsFolder, SweepLock, TrialKey};
 
-use super::{materials::Materials, results_root, samples};
-use crate::{
-    experiment::Experiment,
-    failure::Failure,
-    plan::{Plan, PlannedTrial},
-};
+use super::{materials::Materials, results_root, samples, selection::Standing};
+use crate::{experiment::Experiment, failure::Failure, plan::Plan};
 
 /// A results folder that is this sweep's alone while it lives.
 pub(super) struct Site {
@@ -47,22 +43,25 @@ impl Site {
     }
 }
 
-/// The results folders of all experiments of a plan, by name of the experiment.
+/// The results folders that a sweep writes into, by name of the experiment.
 pub(super) struct Sites {
     by_name: BTreeMap<String, Site>,
 }
 
 impl Sites {
-    /// The folders of a plan: that of the experiment itself is taken already, those of its sources are taken now.
+    /// The folders of a plan: that of the experiment itself is taken already, those of its sources are taken now if
+    /// one of their trials is to be run or blocked. Others are only read.
     pub(super) fn take(
         results_dir: &Path,
         experiment: &Experiment,
         own: Site,
         plan: &Plan,
+        standings: &[Standing],
     ) -> Result<Self, Failure> {
         let mut by_name = BTreeMap::from([(experiment.name.clone(), own)]);
-        for trial in &plan.trials {
-            if !by_name.contains_key(&trial.experiment) {
+        for (trial, standing) in plan.trials.iter().zip(standings) {
+            let is_written = matches!(standing, Standing::ToRun { .. } | Standing::Blocked(_));
+            if is_written && !by_name.contains_key(&trial.experiment) {
                 by_name.insert(
                     trial.experiment.clone(),
                     Site::take(results_dir, &trial.experiment)?,
@@ -72,21 +71,11 @@ impl Sites {
         Ok(Self { by_name })
     }
 
-    /// The results of an experiment of the plan.
-    pub(super) fn results(&self, experiment: &str) -> &ResultsFolder {
-        &self.by_name[experiment].results
-    }
-
     /// All results folders with the names of their experiments.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &ResultsFolder)> {
         self.by_name
             .iter()
             .map(|(name, site)| (name, &site.results))
-    }
-
-    /// The folder of a trial.
-    pub(super) fn trial(&self, trial: &PlannedTrial) -> TrialFolder {
-        self.results(&trial.experiment).trial(&trial.key)
     }
 
     /// Writes what the reports need to know of each experiment: itself, its plan and its pictures.

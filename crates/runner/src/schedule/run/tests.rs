@@ -45,6 +45,8 @@ struct Diary {
     lines: Vec<String>,
     signal: Option<SignalSender>,
     signal_at: Vec<String>,
+    /// The trial that has written all its results when its worker dies.
+    finished: Option<String>,
 }
 
 impl Diary {
@@ -75,6 +77,7 @@ impl Listener for Diary {
             End::Interrupted => "interrupted".to_owned(),
             End::Diverged { .. } => "diverged".to_owned(),
             End::Failed { error } => format!("failed: {error}"),
+            End::Unrecorded { error, .. } => format!("unrecorded: {error}"),
             End::DiskFull { error } => format!("disk full: {error}"),
             End::Crashed { error } => format!("crashed: {error}"),
             End::Blocked { source } => format!("blocked by {source}"),
@@ -86,6 +89,12 @@ impl Listener for Diary {
     }
     fn killing(&mut self, running: usize) {
         self.note(format!("killing {running}"));
+    }
+    fn finished(&self, job: &Job) -> Option<End> {
+        (self.finished.as_ref() == Some(&job.id)).then_some(End::Finished {
+            best_epoch: 1,
+            best_val_accuracy: 0.5,
+        })
     }
     fn tick(&mut self) {}
 }
@@ -427,6 +436,41 @@ fn the_last_trial_moves_to_idle_cores_and_goes_on() {
         tally,
         Tally {
             finished: 3,
+            ..Tally::default()
+        }
+    );
+}
+
+#[test]
+fn a_trial_whose_worker_died_after_its_last_file_is_finished() {
+    let mut test = Test::new(WORKER);
+    test.diary.finished = Some("crash".to_owned());
+    let (tally, lines) = test.run(vec![job("crash", &[]), job("child", &["crash"])]);
+    assert_eq!(
+        lines,
+        [
+            "crash started on 4",
+            "crash finished",
+            "child started on 4",
+            "child finished"
+        ]
+    );
+    assert_eq!(tally.finished, 2);
+}
+
+#[test]
+fn workers_that_end_between_trials_are_no_failed_starts() {
+    // Each ends after its first trial without a word.
+    let script = "read -r line; started; finished; read -r line";
+    let jobs: Vec<Job> = ["a", "b", "c", "d", "e", "f"]
+        .iter()
+        .map(|id| job(id, &[]))
+        .collect();
+    let (tally, _) = Test::new(script).workers(3).run(jobs);
+    assert_eq!(
+        tally,
+        Tally {
+            finished: 6,
             ..Tally::default()
         }
     );
