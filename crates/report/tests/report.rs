@@ -214,3 +214,21 @@ fn a_confusion_matrix_of_too_many_classes_is_not_drawn() {
         assert_eq!(noted, !drawn, "{:?}", report.problems);
     }
 }
+
+#[test]
+fn figures_of_an_earlier_report_do_not_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    for old in [
+        "errors-renamed.png",
+        "confusion-renamed.png",
+        "mine.png",
+        "errors-notes.txt",
+    ] {
+        fs::write(folder.path().join(old), "old").unwrap();
+    }
+    graft_report::write(&Sweep::new(&["scratch", "pretrained"], 2, 2).write(folder.path()))
+        .unwrap();
+    let there = |name: &str| folder.path().join(name).exists();
+    assert!(!there("errors-renamed.png") && !there("confusion-renamed.png"));
+    assert!(there("mine.png") && there("errors-notes.txt") && there("errors-scratch.png"));
+}

@@ -29,6 +29,9 @@ const REGISTRY: &[&dyn Figure] = &[
     &confusion::Confusion,
 ];
 
+/// What the names of figures begin with of which there is one for each variant.
+const VARIANT_FIGURES: [&str; 3] = ["errors-", "predictions-", "confusion-"];
+
 /// Where figures go.
 pub(crate) struct Output<'a> {
     folder: &'a Path,
@@ -64,7 +67,29 @@ pub(crate) fn write_all(
     for figure in REGISTRY {
         figure.draw(sweep, &mut output)?;
     }
+    remove_outdated(folder, &output.files);
     Ok((output.files, output.problems))
+}
+
+/// Removes figures of an earlier report that this one did not draw again, such as those of a variant that has another
+/// name now: beside the new ones they would be taken for true. Files of other names are left alone.
+fn remove_outdated(folder: &Path, drawn: &[PathBuf]) {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return;
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        let is_figure = ["curves.png", "batch.png"].contains(&name)
+            || (path.extension().is_some_and(|extension| extension == "png")
+                && VARIANT_FIGURES.iter().any(|kind| name.starts_with(kind)));
+        if is_figure && path.is_file() && !drawn.contains(&path) {
+            // One that can't be removed is no reason to do without the report.
+            drop(std::fs::remove_file(&path));
+        }
+    }
 }
 
 /// `errors-<variant>.png`, with awkward names made safe.
