@@ -17,6 +17,18 @@ smoke *args:
 report experiment *args:
     @cargo run --release --quiet -- report {{experiment}} {{args}}
 
+# Milliseconds a picture, beside PyTorch where it is installed: `just bench --model resnet18 --batch-size 4`
+bench *args:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build --release --quiet
+    python=${GRAFT_PYTHON:-python3}
+    if command -v "$python" >/dev/null && "$python" -c 'import torch, torchvision' 2>/dev/null; then
+        exec "$python" scripts/bench.py {{args}}
+    fi
+    echo "PyTorch was not found (\$GRAFT_PYTHON or python3 with torch and torchvision): Graft alone" >&2
+    exec cargo run --release --quiet -- bench {{args}}
+
 # All tests; arguments go to `cargo test`
 test *args:
     cargo test --release --workspace {{args}}

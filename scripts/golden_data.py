@@ -65,6 +65,19 @@ def save(name, image, **options):
     Image.open(f"{OUT}/{name}").convert("RGB").save(f"{OUT}/{name}.expected.png", optimize=True)
 
 
+def jpegs():
+    """Sizes and contents that are special to a decoder that works in groups of blocks."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (19, 45, 3)).astype(np.uint8))
+    save("noise-444.jpg", noise, quality=100, subsampling=0)
+    save("noise-420.jpg", noise, quality=98, subsampling=2, optimize=True)
+    save("coarse.jpg", noise, quality=3, subsampling=0)
+    save("wide-420.jpg", smooth(300, 17), quality=85, subsampling=2, restart_marker_rows=1)
+    save("wide-444.jpg", smooth(131, 9), quality=85, subsampling=0)
+    for w, h in [(1, 1), (2, 2), (3, 5), (4, 9), (17, 33)]:
+        for kind, subsampling in [("422", 1), ("420", 2)]:
+            save(f"{kind}-{w}x{h}.jpg", smooth(w, h), quality=92, subsampling=subsampling)
+
+
 def formats():
     rgb = smooth(57, 41)
     alpha = Image.fromarray((np.arange(57 * 41) % 256).astype(np.uint8).reshape(41, 57))
@@ -134,6 +147,7 @@ def moments():
 shutil.rmtree(OUT, ignore_errors=True)
 os.makedirs(OUT)
 transforms()
+jpegs()
 formats()
 order()
 moments()

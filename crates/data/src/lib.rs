@@ -10,8 +10,10 @@ mod decode;
 mod error;
 mod folder;
 mod generated;
+mod jpeg;
 mod loader;
 mod picture;
+mod sample;
 mod source;
 mod spec;
 mod transform;
@@ -24,10 +26,11 @@ pub use folder::ImageFolder;
 pub use generated::Generated;
 pub use loader::{Batch, Batches, Loader, LoaderOptions};
 pub use picture::Picture;
+pub use sample::sample_jpeg;
 pub use source::{DataFolders, Source, Split, ensure_present, open};
 pub use spec::{
     DataSpec, GeneratedSpec, GeneratedTask, ImageFolderSpec, OnBadImage, SourceSpec, SplitFolders,
-    Step, StepError, TransformSpec,
+    Step, StepError, TransformSpec, Views, view,
 };
 pub use transform::{
     Crop, Mode, Normalization, Scratch, Transform, TransformError, random_resized_crop,

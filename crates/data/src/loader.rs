@@ -5,18 +5,21 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
 };
 
 use graft_stream::{Purpose, Stream};
 
-use crate::{DataError, Mode, Picture, PictureCache, Scratch, Source, Split, Transform};
+use crate::{
+    DataError, Mode, Picture, PictureCache, Scratch, Source, Split, Transform, spec::view_draws,
+};
 
 /// Inputs of a network with their labels.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// (n, 3, size, size), row-major.
+    /// (n, size, size, 3), row-major.
     pub pixels: Vec<f32>,
     /// n labels.
     pub labels: Vec<u32>,
@@ -53,12 +56,14 @@ struct Workshop {
 }
 
 /// Where the random steps of a pass draw from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Draws {
     /// Nowhere: the fixed steps of evaluation.
     Nothing,
-    /// (seed, Augment, [repeat, epoch, picture]).
+    /// As the transform says for this epoch.
     Epoch { seed: u64, repeat: u64, epoch: u64 },
+    /// The fixed view of each picture, in the order of the pass.
+    Views { seed: u64, views: Vec<u32> },
 }
 
 /// One pass over pictures of a split.
@@ -70,10 +75,10 @@ struct Pass {
 }
 
 impl Pass {
-    /// The pictures of a batch.
-    fn batch(&self, number: usize) -> &[usize] {
+    /// The places of a batch's pictures in the order.
+    fn batch(&self, number: usize) -> Range<usize> {
         let from = number * self.batch_size;
-        &self.order[from..self.order.len().min(from + self.batch_size)]
+        from..self.order.len().min(from + self.batch_size)
     }
 
     /// The number of batches.
@@ -113,11 +118,29 @@ impl Loader {
         &self.workshop.transform
     }
 
-    /// The batches of a training epoch from number `skip_batches` on. The order is the permutation of
-    /// (seed, Shuffle, [repeat, epoch]); picture i draws from the stream (seed, Augment, [repeat, epoch, i]).
-    pub fn train_epoch(&self, seed: u64, repeat: u64, epoch: u64, skip_batches: usize) -> Batches {
+    /// A loader of the same pictures in batches of another size.
+    #[must_use]
+    pub fn in_batches_of(&self, batch_size: usize, look_ahead: usize) -> Self {
+        Self {
+            workshop: Arc::clone(&self.workshop),
+            options: LoaderOptions {
+                batch_size: batch_size.max(1),
+                look_ahead: look_ahead.max(1),
+                ..self.options
+            },
+        }
+    }
+
+    /// The training pictures in the order of an epoch (from 1): the permutation of (seed, Shuffle, [repeat, epoch]).
+    pub fn train_order(&self, seed: u64, repeat: u64, epoch: u64) -> Vec<usize> {
         let n = self.source().len(Split::Train);
-        let order = Stream::new(seed, Purpose::Shuffle, &[repeat, epoch]).permutation(n);
+        Stream::new(seed, Purpose::Shuffle, &[repeat, epoch]).permutation(n)
+    }
+
+    /// The batches of a training epoch (from 1) from number `skip_batches` on, in the order of [`Self::train_order`].
+    /// What a picture draws from is said by [`TransformSpec::draws`](crate::TransformSpec::draws).
+    pub fn train_epoch(&self, seed: u64, repeat: u64, epoch: u64, skip_batches: usize) -> Batches {
+        let order = self.train_order(seed, repeat, epoch);
         let draws = Draws::Epoch {
             seed,
             repeat,
@@ -126,10 +149,20 @@ impl Loader {
         self.pass(Split::Train, order, draws, skip_batches)
     }
 
+    /// These fixed views of training pictures, given as (picture, view).
+    pub fn views(&self, seed: u64, pairs: &[(usize, u32)]) -> Batches {
+        let (order, views) = pairs.iter().copied().unzip();
+        self.pass(Split::Train, order, Draws::Views { seed, views }, 0)
+    }
+
     /// The pictures of a split in order, with the fixed steps of evaluation.
     pub fn evaluation(&self, split: Split) -> Batches {
-        let order = (0..self.source().len(split)).collect();
-        self.pass(split, order, Draws::Nothing, 0)
+        self.evaluation_of(split, (0..self.source().len(split)).collect())
+    }
+
+    /// These pictures of a split, with the fixed steps of evaluation.
+    pub fn evaluation_of(&self, split: Split, pictures: Vec<usize>) -> Batches {
+        self.pass(split, pictures, Draws::Nothing, 0)
     }
 
     /// The number of batches in a pass over a split.
@@ -158,21 +191,22 @@ impl Workshop {
         scratch: &mut Scratch,
         stopped: impl Fn() -> bool,
     ) -> Option<Result<Batch, DataError>> {
-        let indices = pass.batch(number);
+        let places = pass.batch(number);
         let input_len = self.transform.input_len();
         let mut batch = Batch {
-            pixels: vec![0.0; indices.len() * input_len],
-            labels: Vec::with_capacity(indices.len()),
-            indices: Vec::with_capacity(indices.len()),
+            pixels: vec![0.0; places.len() * input_len],
+            labels: Vec::with_capacity(places.len()),
+            indices: Vec::with_capacity(places.len()),
             size: self.transform.size(),
         };
-        for (&index, out) in indices.iter().zip(batch.pixels.chunks_exact_mut(input_len)) {
+        for (place, out) in places.zip(batch.pixels.chunks_exact_mut(input_len)) {
             if stopped() {
                 return None;
             }
-            if let Err(error) = self.input(pass, index, scratch, out) {
+            if let Err(error) = self.input(pass, place, scratch, out) {
                 return Some(Err(error));
             }
+            let index = pass.order[place];
             batch
                 .labels
                 .push(self.cache.source().label(pass.split, index));
@@ -181,14 +215,15 @@ impl Workshop {
         Some(Ok(batch))
     }
 
-    /// Writes the input of one picture.
+    /// Writes the input of the picture at a place of the pass.
     fn input(
         &self,
         pass: &Pass,
-        index: usize,
+        place: usize,
         scratch: &mut Scratch,
         out: &mut [f32],
     ) -> Result<(), DataError> {
+        let index = pass.order[place];
         let i = index as u64;
         let mut stream = match pass.draws {
             Draws::Nothing => return self.evaluation_input(pass.split, index, scratch, out),
@@ -196,7 +231,8 @@ impl Workshop {
                 seed,
                 repeat,
                 epoch,
-            } => Stream::new(seed, Purpose::Augment, &[repeat, epoch, i]),
+            } => self.transform.spec().draws(seed, repeat, epoch, i),
+            Draws::Views { seed, ref views } => view_draws(seed, views[place], i),
         };
         let picture = self.cache.get(pass.split, index)?;
         self.transform

@@ -8,7 +8,7 @@ use std::sync::{
 use graft_data::{
     Batch, DataError, Generated, GeneratedSpec, GeneratedTask, Loader, LoaderOptions, MemoryBudget,
     Mode, Normalization, Picture, PictureCache, Scratch, Source, Split, Step, Transform,
-    TransformSpec,
+    TransformSpec, Views, view,
 };
 use graft_stream::{Purpose, Stream};
 
@@ -68,10 +68,15 @@ impl Source for Counting {
 }
 
 fn transform() -> Transform {
+    transform_with(Views::Fresh)
+}
+
+fn transform_with(views: Views) -> Transform {
     let spec = TransformSpec {
         size: 16,
         train: vec![Step::RandomResizedCrop, Step::HorizontalFlip],
         eval: vec![Step::Resize(18), Step::CenterCrop(None)],
+        views,
     };
     let normalization = Normalization {
         mean: [0.5; 3],
@@ -230,4 +235,64 @@ fn dropping_the_iterator_stops_the_threads() {
     // At most the look-ahead beyond what was taken.
     assert!(loads <= 4 * 4 + 4, "{loads} pictures were loaded");
     assert_eq!(loader.train_epoch(5, 1, 0, 750).count(), 0);
+}
+
+#[test]
+fn a_picture_has_as_many_inputs_as_views_in_all_repeats_together() {
+    let cache = PictureCache::new(
+        Arc::new(Counting::new(10)) as Arc<dyn Source>,
+        MemoryBudget::new(0),
+    );
+    let options = LoaderOptions {
+        batch_size: 4,
+        threads: 2,
+        look_ahead: 3,
+    };
+    let loader = Loader::new(Arc::new(cache), transform_with(Views::Fixed(3)), options);
+    let mut inputs: Vec<Vec<Vec<f32>>> = vec![Vec::new(); 10];
+    for repeat in 1..4 {
+        let orders: Vec<Vec<usize>> = (1..6).map(|e| loader.train_order(5, repeat, e)).collect();
+        assert_ne!(orders[0], orders[1]);
+        for (e, order) in (1..).zip(&orders) {
+            let batches: Vec<Batch> = loader
+                .train_epoch(5, repeat, e, 0)
+                .map(Result::unwrap)
+                .collect();
+            // The same pictures, asked for view by view and in other batches.
+            let pairs: Vec<(usize, u32)> = order
+                .iter()
+                .map(|&i| (i, view(3, 5, repeat, e, i as u64)))
+                .collect();
+            let views: Vec<f32> = loader
+                .in_batches_of(7, 1)
+                .views(5, &pairs)
+                .flat_map(|batch| batch.unwrap().pixels)
+                .collect();
+            let pixels: Vec<f32> = batches.iter().flat_map(|b| b.pixels.clone()).collect();
+            assert_eq!(pixels, views);
+            for (&index, input) in order.iter().zip(pixels.chunks_exact(768)) {
+                if !inputs[index].iter().any(|known| known == input) {
+                    inputs[index].push(input.to_vec());
+                }
+            }
+        }
+    }
+    let counts: Vec<usize> = inputs.iter().map(Vec::len).collect();
+    assert_eq!(counts, [3; 10]);
+}
+
+#[test]
+fn some_pictures_are_judged_as_in_the_whole_split() {
+    let (_, loader) = loader(Counting::new(4), 1 << 20, 1);
+    let all: Vec<f32> = loader
+        .evaluation(Split::Val)
+        .flat_map(|batch| batch.unwrap().pixels)
+        .collect();
+    let some: Vec<Batch> = loader
+        .evaluation_of(Split::Val, vec![6, 2])
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!((some.len(), &some[0].indices[..]), (1, &[6, 2][..]));
+    assert_eq!(some[0].pixels[..768], all[6 * 768..7 * 768]);
+    assert_eq!(some[0].pixels[768..], all[2 * 768..3 * 768]);
 }

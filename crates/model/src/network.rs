@@ -128,14 +128,8 @@ impl Network {
     /// network does not know. Nothing is changed then.
     pub fn load_backbone(&mut self, file: &WeightFile) -> Result<LoadReport, ModelError> {
         let report = self.load(file, Fit::Backbone)?;
-        for parameter in self
-            .parameters
-            .iter()
-            .filter(|parameter| parameter.part == Part::Head)
-        {
-            let drawn = parameter.draw_afresh(self.init, &self.device);
-            drawn.map_err(ModelError::tensor("draw the head's initial weights"))?;
-        }
+        let init = self.init;
+        self.renew_head(&init)?;
         Ok(report)
     }
 
@@ -145,6 +139,20 @@ impl Network {
     /// As [`Network::load_backbone`], and when the file's classifier is for another number of classes.
     pub fn load_all(&mut self, file: &WeightFile) -> Result<LoadReport, ModelError> {
         self.load(file, Fit::Whole)
+    }
+
+    /// Draws a new head for `init`, as [`Network::pretrained`] does. The backbone stays as it is.
+    pub fn renew_head(&mut self, init: &Init) -> Result<(), ModelError> {
+        self.init = *init;
+        for parameter in self
+            .parameters
+            .iter()
+            .filter(|parameter| parameter.part == Part::Head)
+        {
+            let drawn = parameter.draw_afresh(self.init, &self.device);
+            drawn.map_err(ModelError::tensor("draw the head's initial weights"))?;
+        }
+        Ok(())
     }
 
     fn load(&self, file: &WeightFile, fit: Fit) -> Result<LoadReport, ModelError> {
@@ -198,15 +206,15 @@ impl Network {
         }
     }
 
-    /// Pictures `(n, 3, h, w)` to logits `(n, classes)`.
+    /// Pictures `(n, h, w, 3)` to logits `(n, classes)`.
     pub fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor, ModelError> {
         self.head(&self.features(x, pass)?, pass)
     }
 
-    /// Pictures `(n, 3, h, w)` to features `(n, …)`.
+    /// Pictures `(n, h, w, 3)` to features `(n, …)`.
     pub fn features(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor, ModelError> {
-        if x.rank() != 4 || x.dims()[1] != 3 {
-            let expected = "(n, 3, height, width)".to_owned();
+        if x.rank() != 4 || x.dims()[3] != 3 {
+            let expected = "(n, height, width, 3)".to_owned();
             return Err(ModelError::Input {
                 kind: self.entry.name,
                 expected,
@@ -390,14 +398,13 @@ impl Network {
                 limit_gib,
             });
         }
-        let input = vec![batch, 3, size, size];
-        let x = Tensor::zeros(input.as_slice(), DType::F32, &self.device);
+        let x = Tensor::zeros((batch, size, size, 3), DType::F32, &self.device);
         let x = x.map_err(ModelError::tensor("make an input for the summary"))?;
         let (tape, trace) = (Tape::disabled(), Trace::default());
         self.forward(&x, &Pass::evaluation(&tape).with_trace(&trace))?;
         Ok(Summary {
             kind: self.entry.name,
-            input,
+            input: vec![batch, 3, size, size],
             layers: trace.into_rows(),
             buffers: self
                 .buffers

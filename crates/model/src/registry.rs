@@ -19,7 +19,7 @@ pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 /// A network cut in two. The output of `features` must depend on nothing but its input and the backbone in an
 /// evaluation pass: features of a frozen backbone are kept and used again.
 pub trait Backbone: Send + Sync {
-    /// The backbone: `(n, 3, h, w)` to features `(n, …)`.
+    /// The backbone: `(n, h, w, 3)` to features `(n, …)`.
     fn features(&self, x: &Tensor, pass: &Pass<'_>) -> candle_core::Result<Tensor>;
     /// The head: features to logits `(n, classes)`. Dropout before the classifier belongs here.
     fn head(&self, features: &Tensor, pass: &Pass<'_>) -> candle_core::Result<Tensor>;

@@ -32,7 +32,7 @@ impl Trace {
         self.rows.borrow_mut().push(LayerRow {
             name: name.to_owned(),
             kind,
-            output: output.dims().to_vec(),
+            output: published_shape(output.dims()),
             parameters: count(&|_| true),
             trainable: count(&Parameter::trainable),
             multiply_adds,
@@ -44,6 +44,14 @@ impl Trace {
     }
 }
 
+/// A shape as PyTorch and the papers give it: maps, which are computed as (n, h, w, c), are (n, c, h, w).
+fn published_shape(dims: &[usize]) -> Vec<usize> {
+    match *dims {
+        [n, h, w, c] => vec![n, c, h, w],
+        _ => dims.to_vec(),
+    }
+}
+
 /// One layer of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerRow {
@@ -51,7 +59,7 @@ pub struct LayerRow {
     pub name: String,
     /// What it does, such as `conv2d`.
     pub kind: &'static str,
-    /// Shape of its output.
+    /// Shape of its output, of maps (n, c, h, w).
     pub output: Vec<usize>,
     /// Numbers in its parameters.
     pub parameters: usize,
@@ -66,7 +74,7 @@ pub struct LayerRow {
 pub struct Summary {
     /// The kind of network.
     pub kind: &'static str,
-    /// Shape of the input.
+    /// Shape of the input, (n, 3, h, w).
     pub input: Vec<usize>,
     /// The layers.
     pub layers: Vec<LayerRow>,

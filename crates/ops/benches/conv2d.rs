@@ -36,7 +36,7 @@ fn layers(criterion: &mut Criterion) -> Result<()> {
         .build()
         .map_err(candle_core::Error::wrap)?;
     for (c, o, k, stride, size) in LAYERS {
-        let x = Var::from_tensor(&wave(&[BATCH, c, size, size])?)?;
+        let x = Var::from_tensor(&wave(&[BATCH, size, size, c])?)?;
         let weight = Var::from_tensor(&wave(&[o, c, k, k])?)?;
         let conv = Conv2d {
             stride: (stride, stride),
@@ -44,7 +44,7 @@ fn layers(criterion: &mut Criterion) -> Result<()> {
             ..Conv2d::default()
         };
         let out = size.div_ceil(stride);
-        let dy = wave(&[BATCH, o, out, out])?;
+        let dy = wave(&[BATCH, out, out, o])?;
         let mut group =
             criterion.benchmark_group(format!("{c}x{size}x{size} to {o}, {k}x{k}/{stride}"));
         group.sample_size(10);

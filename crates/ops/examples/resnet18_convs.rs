@@ -3,10 +3,13 @@
 //! `cargo run --release -p graft-ops --example resnet18_convs -- [BATCH] [THREADS] [REPEATS]`
 //! prints medians in milliseconds; `scripts/bench_convs.py` prints the same for `torch`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use graft_ops::{Conv2d, Tape, conv2d};
+
+#[global_allocator]
+static ALLOCATOR: graft_ops::Allocator = graft_ops::Allocator;
 
 /// (times in the network, channels in, channels out, kernel, stride, input size)
 const LAYERS: [(usize, usize, usize, usize, usize, usize); 11] = [
@@ -24,6 +27,7 @@ const LAYERS: [(usize, usize, usize, usize, usize, usize); 11] = [
 ];
 
 fn main() -> Result<()> {
+    graft_ops::keep_freed_memory(Duration::from_secs(10));
     let arguments: Vec<usize> = std::env::args()
         .skip(1)
         .filter_map(|a| a.parse().ok())
@@ -70,7 +74,7 @@ fn measure(
             .sin()?
             .reshape(shape)
     };
-    let x = Var::from_tensor(&wave(&[batch, c, size, size])?)?;
+    let x = Var::from_tensor(&wave(&[batch, size, size, c])?)?;
     let weight = Var::from_tensor(&wave(&[o, c, k, k])?)?;
     let conv = Conv2d {
         stride: (stride, stride),
@@ -78,7 +82,7 @@ fn measure(
         ..Conv2d::default()
     };
     let out = size.div_ceil(stride);
-    let dy = wave(&[batch, o, out, out])?;
+    let dy = wave(&[batch, out, out, o])?;
     let (plain_x, plain_weight) = (x.detach(), weight.detach());
     let mut times = [const { Vec::new() }; 3];
     for _ in 0..=repeats {

@@ -1,11 +1,12 @@
 //! Dropout with a mask that depends on a key and on nothing else.
 
 use candle_core::{Result, Shape, Tensor};
-use graft_stream::{block, unit_f32};
+use graft_stream::{blocks, unit_f32};
 
 use crate::check::invalid;
 use crate::kernel::{Kernel, run1};
 use crate::parallel::for_each_chunk;
+use crate::simd::vectorized;
 use crate::tape::Tape;
 
 /// Elements per piece of work; a multiple of the four words of a block of the stream.
@@ -58,16 +59,28 @@ impl Kernel<1> for Masked {
         for_each_chunk(&mut y, CHUNK, 8 * x.len(), |i, out| {
             let start = i * CHUNK;
             let x = &x[start..][..out.len()];
-            let blocks = out.chunks_mut(4).zip(x.chunks(4));
-            for (b, (out, x)) in ((start / 4) as u64..).zip(blocks) {
-                let words = block(self.key, b);
-                for ((out, &x), word) in out.iter_mut().zip(x).zip(words) {
-                    if unit_f32(word) >= self.p {
-                        *out = x * self.scale;
-                    }
-                }
-            }
+            mask(out, x, self.key, (start / 4) as u64, self.p, self.scale);
         });
         Ok(y)
+    }
+}
+
+/// Blocks of the stream that are drawn side by side.
+const LANES: usize = 16;
+
+vectorized! {
+    /// Masks `x` into `out` with the words of the stream `key` from `block` on.
+    fn mask(out: &mut [f32], x: &[f32], key: u64, block: u64, p: f32, scale: f32) {
+        let pieces = out.chunks_mut(4 * LANES).zip(x.chunks(4 * LANES));
+        for (block, (out, x)) in (block..).step_by(LANES).zip(pieces) {
+            let drawn = blocks::<LANES>(key, block);
+            let mut words = [0; 4 * LANES];
+            for (i, word) in words.iter_mut().enumerate() {
+                *word = drawn[i % 4][i / 4];
+            }
+            for ((out, &x), &word) in out.iter_mut().zip(x).zip(&words) {
+                *out = if unit_f32(word) >= p { x * scale } else { 0.0 };
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Error, InplaceOp1, InplaceOp2,
-    Layout, Result, Shape, Tensor,
+    InplaceOp3, Layout, Result, Shape, Tensor,
 };
 
 /// A computation of one new tensor from `N` tensors. What it needs to know of their shapes it carries itself.
@@ -51,6 +51,16 @@ pub(crate) fn change0<K: InPlace<0>>(kernel: &K, target: &Tensor) -> Result<()> 
 /// Lets `kernel` change `target`, given `a`, which must not share its memory.
 pub(crate) fn change1<K: InPlace<1>>(kernel: &K, target: &Tensor, a: &Tensor) -> Result<()> {
     target.inplace_op2(a, &Op(kernel))
+}
+
+/// Lets `kernel` change `target`, given `a` and `b`, which must not share its memory.
+pub(crate) fn change2<K: InPlace<2>>(
+    kernel: &K,
+    target: &Tensor,
+    a: &Tensor,
+    b: &Tensor,
+) -> Result<()> {
+    target.inplace_op3(a, b, &Op(kernel))
 }
 
 struct Op<'a, K>(&'a K);
@@ -240,6 +250,39 @@ impl<K: InPlace<1>> InplaceOp2 for Op<'_, K> {
     }
 
     fn cuda_fwd(&self, _: &mut CudaStorage, _: &Layout, _: &CudaStorage, _: &Layout) -> Result<()> {
+        cuda_not_yet(K::NAME)
+    }
+}
+
+impl<K: InPlace<2>> InplaceOp3 for Op<'_, K> {
+    fn name(&self) -> &'static str {
+        K::NAME
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &mut CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<()> {
+        self.0.cpu(
+            values_mut(K::NAME, s1, l1)?,
+            [&values(K::NAME, s2, l2)?, &values(K::NAME, s3, l3)?],
+        )
+    }
+
+    fn cuda_fwd(
+        &self,
+        _: &mut CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+        _: &CudaStorage,
+        _: &Layout,
+    ) -> Result<()> {
         cuda_not_yet(K::NAME)
     }
 }

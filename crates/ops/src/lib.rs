@@ -8,6 +8,11 @@
 //! formed in a fixed order. The pieces run on the rayon pool that is current at the call
 //! (`rayon::ThreadPool::install`), or on the calling thread where that pool has one thread.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what a kernel calls is compiled for the kernel's processor only where it is inlined"
+)]
+
 mod batch_norm;
 mod check;
 mod conv2d;
@@ -15,7 +20,11 @@ mod cross_entropy;
 mod dropout;
 mod gemm;
 mod kernel;
+mod lanes;
 mod linear;
+mod memory;
+mod microkernel;
+mod output;
 mod parallel;
 mod pool;
 mod reduce;
@@ -26,15 +35,20 @@ mod shape;
 mod simd;
 mod softmax;
 mod tape;
+mod transpose;
 
-pub use batch_norm::{BatchStatistics, batch_norm_eval, batch_norm_train, update_running};
+pub use batch_norm::{
+    Affine, BatchStatistics, Then, batch_norm_eval, batch_norm_eval_then, batch_norm_train,
+    batch_norm_train_then, update_running,
+};
 pub use conv2d::{Conv2d, conv2d};
 pub use cross_entropy::cross_entropy;
 pub use dropout::dropout;
 pub use linear::linear;
-pub use pool::{Pool2d, avg_pool2d, global_avg_pool, max_pool2d};
-pub use relu::relu;
-pub use sgd::{SgdStep, sgd_step};
-pub use shape::{add, cat, flatten, reshape};
+pub use memory::{Allocator, keep_freed_memory};
+pub use pool::{Pool2d, avg_pool2d, global_avg_pool, max_pool2d, max_pool2d_relu};
+pub use relu::{relu, relu_in_place};
+pub use sgd::{SgdStep, sgd_step, sgd_step_along};
+pub use shape::{add, cat, cat_relu, flatten, reshape};
 pub use softmax::softmax;
 pub use tape::{Gradients, Tape};

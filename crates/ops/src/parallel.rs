@@ -59,6 +59,18 @@ impl<'a, T> SharedMut<'a, T> {
         }
     }
 
+    /// The `len` elements from `start` on.
+    ///
+    /// # Safety
+    /// They must be there, and as good as borrowed exclusively for `'a`; whether they hold values yet is the caller's to know.
+    pub(crate) unsafe fn from_raw(start: *mut T, len: usize) -> Self {
+        Self {
+            start,
+            len,
+            slice: PhantomData,
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.len
     }

@@ -1,72 +1,54 @@
 //! Sums over many floats, in double precision and in a fixed order.
 
+use crate::parallel::for_each_chunk;
 use crate::simd::vectorized;
 
-/// The number of partial sums that run side by side.
+/// The floats of the widest vector.
 const LANES: usize = 16;
 
-/// Adds the lanes pairwise.
-#[inline]
-fn fold(mut lanes: [f64; LANES]) -> f64 {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-        width /= 2;
+/// The sum of each of `columns` columns of a matrix whose rows lie one after another.
+pub(crate) fn column_sums(values: &[f32], columns: usize) -> Vec<f32> {
+    /// Floats that one piece of work adds up, about.
+    const PIECE: usize = 1 << 15;
+    // Several rows side by side fill whole vectors also where there are few columns.
+    let wide = columns * (4 * LANES).div_ceil(columns.max(1)).max(1);
+    let piece = (PIECE / wide.max(1)).max(1) * wide;
+    let mut totals = vec![0f64; columns];
+    if values.is_empty() {
+        return vec![0.0; columns];
     }
-    lanes[0]
+    let mut partial = vec![0f64; values.len().div_ceil(piece) * wide];
+    for_each_chunk(&mut partial, wide, values.len(), |i, sums| {
+        let start = i * piece;
+        add_rows(sums, &values[start..values.len().min(start + piece)]);
+    });
+    for row in partial.chunks_exact(columns) {
+        for (total, value) in totals.iter_mut().zip(row) {
+            *total += value;
+        }
+    }
+    totals.into_iter().map(|total| total as f32).collect()
 }
 
 vectorized! {
-    /// Σ x.
-    pub(crate) fn sum(x: &[f32]) -> f64 {
-        let mut lanes = [0f64; LANES];
-        let (blocks, rest) = x.as_chunks::<LANES>();
-        for block in blocks {
-            for i in 0..LANES {
-                lanes[i] += f64::from(block[i]);
+    /// Adds to each of `sums` its column of the rows in `values`, of which the last may be cut. Eight rows are added up as
+    /// single floats before their sum goes to the doubles.
+    fn add_rows(sums: &mut [f64], values: &[f32]) {
+        const GROUP: usize = 8;
+        let width = sums.len();
+        let groups = values.chunks_exact(GROUP * width);
+        let rest = groups.remainder();
+        for group in groups {
+            let rows: [&[f32]; GROUP] = std::array::from_fn(|i| &group[i * width..][..width]);
+            for (i, sum) in sums.iter_mut().enumerate() {
+                let x: [f32; GROUP] = std::array::from_fn(|r| rows[r][i]);
+                *sum += f64::from(((x[0] + x[1]) + (x[2] + x[3])) + ((x[4] + x[5]) + (x[6] + x[7])));
             }
         }
-        rest.iter().fold(fold(lanes), |sum, &x| sum + f64::from(x))
-    }
-}
-
-vectorized! {
-    /// Σ x and Σ (x − around)².
-    pub(crate) fn sum_and_squares(x: &[f32], around: f64) -> (f64, f64) {
-        let (mut sums, mut squares) = ([0f64; LANES], [0f64; LANES]);
-        let (blocks, rest) = x.as_chunks::<LANES>();
-        for block in blocks {
-            for i in 0..LANES {
-                let x = f64::from(block[i]);
-                sums[i] += x;
-                squares[i] += (x - around) * (x - around);
+        for row in rest.chunks(width) {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += f64::from(*value);
             }
         }
-        rest.iter().fold((fold(sums), fold(squares)), |(s, q), &x| {
-            let x = f64::from(x);
-            (s + x, q + (x - around) * (x - around))
-        })
-    }
-}
-
-vectorized! {
-    /// Σ a and Σ a·(x − around).
-    pub(crate) fn sum_and_product(a: &[f32], x: &[f32], around: f64) -> (f64, f64) {
-        let (mut sums, mut products) = ([0f64; LANES], [0f64; LANES]);
-        let (a_blocks, a_rest) = a.as_chunks::<LANES>();
-        let (x_blocks, x_rest) = x.as_chunks::<LANES>();
-        for (a, x) in a_blocks.iter().zip(x_blocks) {
-            for i in 0..LANES {
-                let a = f64::from(a[i]);
-                sums[i] += a;
-                products[i] += a * (f64::from(x[i]) - around);
-            }
-        }
-        a_rest.iter().zip(x_rest).fold((fold(sums), fold(products)), |(s, p), (&a, &x)| {
-            let a = f64::from(a);
-            (s + a, p + a * (f64::from(x) - around))
-        })
     }
 }

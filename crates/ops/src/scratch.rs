@@ -9,8 +9,19 @@ thread_local! {
 /// More buffers than any operation borrows at once are not kept.
 const KEPT: usize = 8;
 
-/// Lends `work` a buffer of `len` floats with unspecified contents.
+/// Floats in the widest vector and in a line of the cache, where buffers begin.
+const ALIGNMENT: usize = 16;
+
+/// Lends `work` a buffer of `len` floats with unspecified contents, which begins with a line of the cache.
 pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    with_buffer(len + ALIGNMENT - 1, |buffer| {
+        let start = buffer.as_ptr().align_offset(ALIGNMENT * size_of::<f32>());
+        work(&mut buffer[start.min(ALIGNMENT - 1)..][..len])
+    })
+}
+
+/// Lends `work` a buffer of `len` floats.
+fn with_buffer<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     let mut buffer = FREE.with_borrow_mut(|free| {
         let smallest_fit = free
             .iter()

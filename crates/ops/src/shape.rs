@@ -3,9 +3,10 @@
 use candle_core::{Error, Result, Shape, Tensor};
 
 use crate::check::invalid;
-use crate::kernel::{Kernel, run1, run2};
+use crate::kernel::{InPlace, Kernel, change1, run1, run2};
+use crate::output::{uninit, uninit_chunks};
 use crate::parallel::for_each_chunk;
-use crate::simd;
+use crate::simd::{self, vectorized};
 use crate::tape::Tape;
 
 /// `a + b` for tensors of one shape, as at the end of a residual block.
@@ -41,19 +42,29 @@ impl Kernel<2> for Add {
     }
 
     fn cpu(&self, [a, b]: [&[f32]; 2]) -> Result<Vec<f32>> {
-        const CHUNK: usize = 1 << 16;
-        let mut y = vec![0.0; a.len()];
-        for_each_chunk(&mut y, CHUNK, a.len(), |i, out| {
-            let start = i * CHUNK;
-            let len = out.len();
-            simd::add(out, &a[start..][..len], &b[start..][..len]);
-        });
-        Ok(y)
+        const CHUNK: usize = 1 << 14;
+        // SAFETY: `add` writes all of the chunk.
+        Ok(unsafe {
+            uninit_chunks(a.len(), CHUNK, a.len(), |i, out| {
+                let start = i * CHUNK;
+                let len = out.len();
+                simd::add(out, &a[start..][..len], &b[start..][..len]);
+            })
+        })
     }
 }
 
 /// The tensors one after another along dimension `dim`; all other sizes must agree.
 pub fn cat(tape: &Tape, parts: &[&Tensor], dim: usize) -> Result<Tensor> {
+    joined(tape, parts, dim, false)
+}
+
+/// [`cat`] of the [rectified](crate::relu()) parts, in one pass.
+pub fn cat_relu(tape: &Tape, parts: &[&Tensor], dim: usize) -> Result<Tensor> {
+    joined(tape, parts, dim, true)
+}
+
+fn joined(tape: &Tape, parts: &[&Tensor], dim: usize, rectify: bool) -> Result<Tensor> {
     let sizes = cat_sizes(parts, dim)?;
     let dims = parts[0].dims();
     let outer: usize = dims[..dim].iter().product();
@@ -62,9 +73,10 @@ pub fn cat(tape: &Tape, parts: &[&Tensor], dim: usize) -> Result<Tensor> {
 
     let mut shape = dims.to_vec();
     shape[dim] = total;
-    let y = join(parts, &sizes, outer, inner, &shape)?;
+    let y = join(parts, &sizes, outer, inner, &shape, rectify)?;
     let targets: Vec<_> = parts.iter().map(|part| tape.target(part)).collect();
     if targets.iter().any(Option::is_some) {
+        let result = rectify.then(|| y.clone());
         tape.record(&y, move |grad, grads| {
             let mut first = 0;
             for (target, size) in targets.into_iter().zip(sizes) {
@@ -77,7 +89,11 @@ pub fn cat(tape: &Tape, parts: &[&Tensor], dim: usize) -> Result<Tensor> {
                         len: size * inner,
                         stride: total * inner,
                     };
-                    grads.give(id, run1(&slice, grad.tensor())?)?;
+                    let part = match &result {
+                        Some(result) => run2(&slice, grad.tensor(), result)?,
+                        None => run1(&slice, grad.tensor())?,
+                    };
+                    grads.give(id, part)?;
                 }
                 first += size;
             }
@@ -122,9 +138,12 @@ fn join(
     outer: usize,
     inner: usize,
     shape: &[usize],
+    rectify: bool,
 ) -> Result<Tensor> {
-    use crate::kernel::change1;
-    let y = Tensor::zeros(shape, candle_core::DType::F32, parts[0].device())?;
+    let len = shape.iter().product();
+    // SAFETY: the parts are placed next to each other, so that together they write everything.
+    let whole = unsafe { uninit(len, |_| {}) };
+    let y = Tensor::from_vec(whole, shape, parts[0].device())?;
     let stride = sizes.iter().sum::<usize>() * inner;
     let mut first = 0;
     for (part, size) in parts.iter().zip(sizes) {
@@ -133,11 +152,17 @@ fn join(
             first: first * inner,
             len: size * inner,
             stride,
+            rectify,
         };
         change1(&place, &y, part)?;
         first += size;
     }
     Ok(y)
+}
+
+/// Runs in one piece of work, so many that they are some thousand numbers.
+fn runs_together(stride: usize) -> usize {
+    ((1 << 14) / stride.max(1)).max(1)
 }
 
 /// Copies a dense part to where it belongs in each of `outer` pieces of the whole.
@@ -146,17 +171,45 @@ struct Place {
     first: usize,
     len: usize,
     stride: usize,
+    rectify: bool,
 }
 
-impl crate::kernel::InPlace<1> for Place {
+impl InPlace<1> for Place {
     const NAME: &'static str = "cat";
 
     fn cpu(&self, whole: &mut [f32], [part]: [&[f32]; 1]) -> Result<()> {
-        for i in 0..self.outer {
-            whole[i * self.stride + self.first..][..self.len]
-                .copy_from_slice(&part[i * self.len..][..self.len]);
+        let &Self {
+            outer,
+            first,
+            len,
+            stride,
+            rectify,
+        } = self;
+        if len == 0 {
+            return Ok(());
         }
+        let runs = runs_together(stride);
+        for_each_chunk(whole, runs * stride, outer * len, |i, whole| {
+            let part = &part[i * runs * len..];
+            place_runs(whole, part, [first, len, stride], rectify);
+        });
         Ok(())
+    }
+}
+
+vectorized! {
+    fn place_runs(whole: &mut [f32], part: &[f32], of: [usize; 3], rectify: bool) {
+        let [first, len, stride] = of;
+        for (whole, part) in whole.chunks_exact_mut(stride).zip(part.chunks_exact(len)) {
+            let whole = &mut whole[first..][..len];
+            if rectify {
+                for (whole, part) in whole.iter_mut().zip(part) {
+                    *whole = if *part <= 0.0 { 0.0 } else { *part };
+                }
+            } else {
+                whole.copy_from_slice(part);
+            }
+        }
     }
 }
 
@@ -168,6 +221,23 @@ struct Slice {
     stride: usize,
 }
 
+impl Slice {
+    /// Calls `take(part, whole's start)` for pieces of the part, each of which it has to write.
+    ///
+    /// # Safety
+    /// `take` must write all of the piece.
+    unsafe fn pieces(&self, take: impl Fn(&mut [f32], usize) + Send + Sync) -> Vec<f32> {
+        let len = self.shape.iter().product();
+        let runs = runs_together(self.stride);
+        // SAFETY: the caller answers for `take`.
+        unsafe {
+            uninit_chunks(len, runs * self.len, len, |i, part| {
+                take(part, i * runs * self.stride);
+            })
+        }
+    }
+}
+
 impl Kernel<1> for Slice {
     const NAME: &'static str = "cat's gradient";
 
@@ -176,17 +246,54 @@ impl Kernel<1> for Slice {
     }
 
     fn cpu(&self, [whole]: [&[f32]; 1]) -> Result<Vec<f32>> {
-        let mut part = Vec::with_capacity(self.shape().elem_count());
-        if self.len > 0 {
-            for piece in whole.chunks_exact(self.stride) {
-                part.extend_from_slice(&piece[self.first..][..self.len]);
-            }
-        }
-        Ok(part)
+        let &Self {
+            first, len, stride, ..
+        } = self;
+        // SAFETY: a piece is whole runs, all of which are copied.
+        Ok(unsafe {
+            self.pieces(|part, start| {
+                let whole = whole[start..].chunks_exact(stride);
+                for (part, whole) in part.chunks_exact_mut(len).zip(whole) {
+                    part.copy_from_slice(&whole[first..][..len]);
+                }
+            })
+        })
     }
 }
 
-/// (n, …) to (n, k): everything but the first dimension in one.
+/// Of what was rectified.
+impl Kernel<2> for Slice {
+    const NAME: &'static str = "cat's gradient";
+
+    fn shape(&self) -> Shape {
+        self.shape.clone().into()
+    }
+
+    fn cpu(&self, [whole, result]: [&[f32]; 2]) -> Result<Vec<f32>> {
+        let of = [self.first, self.len, self.stride];
+        // SAFETY: a piece is whole runs, all of which are written.
+        Ok(unsafe {
+            self.pieces(|part, start| take_runs(part, &whole[start..], &result[start..], of))
+        })
+    }
+}
+
+vectorized! {
+    /// Takes the gradient where the result is positive.
+    fn take_runs(part: &mut [f32], whole: &[f32], result: &[f32], of: [usize; 3]) {
+        let [first, len, stride] = of;
+        let runs = whole.chunks_exact(stride).zip(result.chunks_exact(stride));
+        for (part, (whole, result)) in part.chunks_exact_mut(len).zip(runs) {
+            let (whole, result) = (&whole[first..][..len], &result[first..][..len]);
+            for ((part, whole), result) in part.iter_mut().zip(whole).zip(result) {
+                *part = if *result <= 0.0 { 0.0 } else { *whole };
+            }
+        }
+    }
+}
+
+/// (n, …) to (n, k): everything but the first dimension in one. Of maps, (n, h, w, c), the values come in the order
+/// (c, h, w), as the weights of linear layers behind `torch.flatten` expect them.
 pub fn flatten(tape: &Tape, x: &Tensor) -> Result<Tensor> {
     let Some((&n, rest)) = x.dims().split_first() else {
         return Err(Error::Msg(
@@ -194,7 +301,58 @@ pub fn flatten(tape: &Tape, x: &Tensor) -> Result<Tensor> {
         ));
     };
     let k = rest.iter().product();
-    reshape(tape, x, (n, k))
+    match *rest {
+        [h, w, c] if h * w > 1 && c > 1 => {
+            let to_planes = Transpose {
+                n,
+                rows: h * w,
+                cols: c,
+            };
+            let y = run1(&to_planes, x)?.reshape((n, k))?;
+            if let Some(to_x) = tape.target(x) {
+                let to_pixels = Transpose {
+                    n,
+                    rows: c,
+                    cols: h * w,
+                };
+                tape.record(&y, move |grad, grads| {
+                    let dx = run1(&to_pixels, grad.tensor())?;
+                    grads.give(to_x, dx.reshape((n, h, w, c))?)
+                });
+            }
+            Ok(y)
+        }
+        _ => reshape(tape, x, (n, k)),
+    }
+}
+
+/// Each of `n` matrices transposed.
+struct Transpose {
+    n: usize,
+    rows: usize,
+    cols: usize,
+}
+
+impl Kernel<1> for Transpose {
+    const NAME: &'static str = "flatten";
+
+    fn shape(&self) -> Shape {
+        (self.n, self.cols, self.rows).into()
+    }
+
+    fn cpu(&self, [x]: [&[f32]; 1]) -> Result<Vec<f32>> {
+        let &Self { rows, cols, .. } = self;
+        let mut y = vec![0.0; x.len()];
+        for_each_chunk(&mut y, rows * cols, x.len(), |n, y| {
+            let x = &x[n * rows * cols..][..rows * cols];
+            for (col, y) in y.chunks_exact_mut(rows).enumerate() {
+                for (y, x) in y.iter_mut().zip(x[col..].iter().step_by(cols)) {
+                    *y = *x;
+                }
+            }
+        });
+        Ok(y)
+    }
 }
 
 /// The same values in row-major order in another shape. The memory is shared where the tensor is contiguous.

@@ -1,23 +1,37 @@
-//! Loops that the compiler vectorises, compiled once for any processor and once for AVX2, chosen when they run.
+//! Loops that the compiler vectorises, compiled once for any processor, once for AVX2 and once for AVX-512, chosen when
+//! they run.
 //!
-//! Nothing here rounds differently in the two versions: there is no fused multiply-add, and sums are formed in lanes
-//! whose number is written down. So a machine without AVX2 gives the same bits, only later.
+//! Nothing here rounds differently in the versions: there is no fused multiply-add, and sums are formed in lanes
+//! whose number is written down. So a machine without wide vectors gives the same bits, only later.
 
-/// Defines a function whose body is compiled for the oldest processor of the target and for AVX2, and which picks at
-/// run time. The body must not depend on which one it is.
+/// Defines a function whose body is compiled for the oldest processor of the target, for AVX2 and for AVX-512, and which
+/// picks at run time. The body must not depend on which one it is. Picking takes some nanoseconds, so that a call should
+/// have some hundred numbers to work on.
 macro_rules! vectorized {
     ($(#[$attribute:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$attribute])*
         $vis fn $name($($arg: $type),*) $(-> $result)? {
-            // Inlined into both versions, or the second would not be compiled for AVX2.
+            // Inlined into all versions, or the others would not be compiled for their processors.
             #[inline(always)]
             fn portable($($arg: $type),*) $(-> $result)? $body
 
             #[cfg(target_arch = "x86_64")]
             {
+                #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
+                fn avx512($($arg: $type),*) $(-> $result)? {
+                    portable($($arg),*)
+                }
                 #[target_feature(enable = "avx2")]
                 fn avx2($($arg: $type),*) $(-> $result)? {
                     portable($($arg),*)
+                }
+                if std::arch::is_x86_feature_detected!("avx512f")
+                    && std::arch::is_x86_feature_detected!("avx512vl")
+                    && std::arch::is_x86_feature_detected!("avx512bw")
+                    && std::arch::is_x86_feature_detected!("avx512dq")
+                {
+                    // SAFETY: the processor has just been seen to have these parts of AVX-512.
+                    return unsafe { avx512($($arg),*) };
                 }
                 if std::arch::is_x86_feature_detected!("avx2") {
                     // SAFETY: the processor has just been seen to have AVX2.
@@ -40,32 +54,10 @@ vectorized! {
 }
 
 vectorized! {
-    /// `a[i] += value`.
-    pub(crate) fn add_scalar(a: &mut [f32], value: f32) {
-        for a in a {
-            *a += value;
-        }
-    }
-}
-
-vectorized! {
     /// `out[i] = a[i] + b[i]`.
     pub(crate) fn add(out: &mut [f32], a: &[f32], b: &[f32]) {
         for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
             *out = a + b;
-        }
-    }
-}
-
-vectorized! {
-    /// `out[i] = x[2 * i]`.
-    pub(crate) fn every_second(out: &mut [f32], x: &[f32]) {
-        let Some((last, out)) = out.split_last_mut() else {
-            return;
-        };
-        *last = x[2 * out.len()];
-        for (out, pair) in out.iter_mut().zip(x.as_chunks::<2>().0) {
-            *out = pair[0];
         }
     }
 }

@@ -5,13 +5,14 @@
 //! pass this one computes no gradient that nobody asked for, starts no sum from zeros, and lets go of every saved
 //! activation as soon as it has been used.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 
 use candle_core::{DType, Result, Tensor, TensorId};
 
 use crate::check::{self, invalid};
 use crate::kernel::{InPlace, change1};
+use crate::linear::Outer;
 use crate::parallel::for_each_chunk;
 
 /// What one operation does in the backward pass: from the gradient of its result to those of its inputs.
@@ -143,17 +144,28 @@ pub struct Gradients {
 impl Gradients {
     /// The gradient with respect to the variable `t`, of its shape, or none if the loss does not depend on it.
     pub fn get(&self, t: &Tensor) -> Option<&Tensor> {
-        self.grads.get(&t.id()).map(|grad| &grad.tensor)
+        self.grads.get(&t.id()).map(Grad::tensor)
     }
 
     /// Takes the gradient with respect to the variable `t` out, so that its memory can be given back early.
     pub fn take(&mut self, t: &Tensor) -> Option<Tensor> {
-        self.grads.remove(&t.id()).map(|grad| grad.tensor)
+        let grad = self.grads.remove(&t.id())?;
+        Some(grad.tensor().clone())
+    }
+
+    /// The factors of the gradient with respect to `t`, if it is kept as such.
+    pub(crate) fn outer(&self, t: &Tensor) -> Option<&Outer> {
+        self.grads.get(&t.id())?.outer.as_ref()
     }
 
     /// Adds a freshly computed gradient, whose memory nobody else sees, to what `id` has got so far.
     pub(crate) fn give(&mut self, id: TensorId, tensor: Tensor) -> Result<()> {
         self.add(id, Grad::owned(tensor))
+    }
+
+    /// Adds a gradient that is not written out.
+    pub(crate) fn give_outer(&mut self, id: TensorId, outer: Outer) -> Result<()> {
+        self.add(id, Grad::product(outer))
     }
 
     /// Adds a gradient to what `id` has got so far.
@@ -171,55 +183,83 @@ impl Gradients {
 
 /// A gradient, and whether its memory belongs to it alone, so that it may be overwritten.
 pub(crate) struct Grad {
-    tensor: Tensor,
+    /// Of a gradient that is kept as factors only what somebody asked for.
+    tensor: OnceCell<Tensor>,
+    outer: Option<Outer>,
     owned: bool,
 }
 
 impl Grad {
     fn owned(tensor: Tensor) -> Self {
         Self {
-            tensor,
+            tensor: tensor.into(),
+            outer: None,
             owned: true,
         }
     }
 
     fn shared(tensor: Tensor) -> Self {
         Self {
-            tensor,
             owned: false,
+            ..Self::owned(tensor)
+        }
+    }
+
+    /// Factors, whose product is nobody's until it is written out.
+    fn product(outer: Outer) -> Self {
+        Self {
+            tensor: OnceCell::new(),
+            outer: Some(outer),
+            owned: true,
         }
     }
 
     /// The gradient's values.
     pub(crate) fn tensor(&self) -> &Tensor {
-        &self.tensor
+        self.tensor.get_or_init(|| {
+            let outer = self
+                .outer
+                .as_ref()
+                .expect("a gradient is a tensor or its factors");
+            outer.dense().expect("the factors are matrices that fit")
+        })
+    }
+
+    /// The gradient's values, which from now on are nowhere else.
+    fn into_tensor(self) -> Tensor {
+        self.tensor();
+        self.tensor.into_inner().expect("it was just written out")
     }
 
     /// The same values for two receivers, neither of which may overwrite them.
     pub(crate) fn split(self) -> (Self, Self) {
-        (Self::shared(self.tensor.clone()), Self::shared(self.tensor))
+        let tensor = self.into_tensor();
+        (Self::shared(tensor.clone()), Self::shared(tensor))
     }
 
     /// The same memory seen in another shape.
     pub(crate) fn reshape(self, shape: &[usize]) -> Result<Self> {
+        let owned = self.owned;
+        let tensor = self.into_tensor().reshape(shape)?;
         Ok(Self {
-            tensor: self.tensor.reshape(shape)?,
-            owned: self.owned,
+            owned,
+            ..Self::shared(tensor)
         })
     }
 
     /// A tensor that may be overwritten: the gradient itself where nobody else sees it, else a copy.
     pub(crate) fn into_owned_tensor(self) -> Result<Tensor> {
         if self.owned {
-            Ok(self.tensor)
+            Ok(self.into_tensor())
         } else {
-            self.tensor.force_contiguous()
+            self.into_tensor().force_contiguous()
         }
     }
 
     fn plus(self, other: &Self) -> Result<Self> {
-        change1(&AddAssign, &self.tensor, &other.tensor)?;
-        Ok(self)
+        let sum = Self::owned(self.into_tensor());
+        change1(&AddAssign, sum.tensor(), other.tensor())?;
+        Ok(sum)
     }
 }
 
@@ -229,7 +269,7 @@ impl InPlace<1> for AddAssign {
     const NAME: &'static str = "sum of gradients";
 
     fn cpu(&self, target: &mut [f32], [other]: [&[f32]; 1]) -> Result<()> {
-        const CHUNK: usize = 1 << 16;
+        const CHUNK: usize = 1 << 14;
         let work = target.len();
         for_each_chunk(target, CHUNK, work, |i, chunk| {
             crate::simd::add_assign(chunk, &other[i * CHUNK..][..chunk.len()]);

@@ -26,6 +26,7 @@ Examples:
   graft sweep experiments/beeant.toml          the same command again goes on where it stopped
   graft report beeant                          draw what is there, also while the sweep runs
   graft summary --model resnet18               the layers of a network
+  graft bench --model resnet18                 how fast it trains on this machine
 
 Exit codes: 0 all trials finished, 1 some failed, 2 bad experiment or arguments,
 130 interrupted (the same command again goes on).";
@@ -39,6 +40,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Prints the layers of a network with shapes, parameters and memory
     Summary(SummaryArgs),
+    /// Measures what a network costs on this machine
+    Bench(BenchArgs),
     /// Runs trials for a sweep, which talks to it over stdin and stdout
     #[command(hide = true)]
     Worker,
@@ -79,6 +82,10 @@ pub struct SweepArgs {
     /// Override a key of the experiment; variants by name. Can be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Disk space for features of frozen backbones, which trials and sweeps share, in GiB. They are kept in
+    /// .cache/features in the results folder; 0 keeps none. Changes no result
+    #[arg(long, value_name = "GIB", default_value_t = 4.0, value_parser = gib)]
+    pub feature_cache: f64,
     /// Print what would be run, and write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -91,6 +98,14 @@ pub struct SweepArgs {
     /// Never use the network (as HF_HUB_OFFLINE=1)
     #[arg(long)]
     pub offline: bool,
+}
+
+/// Reads an amount of GiB.
+fn gib(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(gib @ 0.0..=1e6) => Ok(gib),
+        _ => Err("expected a number of GiB from 0 to 1000000".to_owned()),
+    }
 }
 
 const REPORT_EXAMPLES: &str = "\
@@ -147,6 +162,95 @@ pub struct SummaryArgs {
     /// Never use the network (as HF_HUB_OFFLINE=1)
     #[arg(long)]
     pub offline: bool,
+}
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  graft bench --model resnet18 --batch-size 4
+  graft bench --model squeezenet1_1 --transfer frozen --threads 1
+  graft bench --model convnet --option 'depth=[4, 8]' --json
+
+The pictures are made up, the weights are initial ones: neither changes the time. The training step
+is forward, loss, backward and SGD with momentum; the memory is the most that the process has held
+by the end of the training steps (on Linux).";
+
+/// Arguments of `graft bench`.
+#[derive(Debug, Args)]
+#[command(after_help = BENCH_EXAMPLES)]
+pub struct BenchArgs {
+    /// Kind of network, as `model.kind` in an experiment
+    #[arg(long, short, value_name = "KIND", default_value = "resnet18")]
+    pub model: String,
+    /// An option of the network, as beside `model.kind` in an experiment. Can be given several times
+    #[arg(long = "option", visible_alias = "set", value_name = "KEY=VALUE")]
+    pub options: Vec<String>,
+    /// Whether the backbone trains along
+    #[arg(long, value_name = "MODE", default_value = "fine-tune")]
+    pub transfer: TransferArg,
+    /// Pictures in a batch
+    #[arg(long, short, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch_size: u32,
+    /// Side of the pictures in pixels [default: what the network was made for]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=8192))]
+    pub size: Option<u32>,
+    /// Threads for the steps [default: one for each core]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+    /// Least time to measure each of training step, forward pass and input path for, after a warm-up
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = seconds)]
+    pub seconds: f64,
+    /// What to measure
+    #[arg(
+        long,
+        value_name = "PARTS",
+        value_delimiter = ',',
+        default_value = "train,forward,input"
+    )]
+    pub measure: Vec<BenchPart>,
+    /// Folder with JPEG files to measure the input path with [default: made-up pictures]
+    #[arg(long, value_name = "DIR")]
+    pub pictures: Option<PathBuf>,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `graft bench` measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum BenchPart {
+    /// The training step: forward, loss, backward, update; and the memory it takes
+    Train,
+    /// The forward pass of an evaluation
+    Forward,
+    /// The input path: decoding, random crop, flip, normalisation
+    Input,
+}
+
+/// Whether the backbone trains along, as `transfer` in an experiment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransferArg {
+    /// Backbone and head train
+    FineTune,
+    /// The backbone stays fixed and only the head trains
+    Frozen,
+}
+
+impl std::fmt::Display for TransferArg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::FineTune => "fine-tune",
+            Self::Frozen => "frozen",
+        })
+    }
+}
+
+/// A time to measure for.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("expected seconds from 0 to 3600".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The `graft` command: parses, calls and prints.
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use graft_runner::{
@@ -10,12 +10,20 @@ use graft_runner::{
     interrupt, worker,
 };
 
+#[global_allocator]
+static ALLOCATOR: graft_ops::Allocator = graft_ops::Allocator;
+
+/// How long memory is kept for the next training step.
+const KEEP_FREED_MEMORY: Duration = Duration::from_secs(10);
+
 fn main() -> ExitCode {
+    graft_ops::keep_freed_memory(KEEP_FREED_MEMORY);
     let answer = match Cli::parse().command {
         Command::Worker => return worker::run(),
         Command::Sweep(args) => interrupt::install().and_then(|()| commands::sweep(&args)),
         Command::Report(args) => commands::report(&args),
         Command::Summary(args) => commands::summary(&args),
+        Command::Bench(args) => commands::bench(&args),
     };
     let failure = match answer {
         Ok(answer) => {

@@ -12,6 +12,7 @@ fn help_names_the_commands_and_shows_examples() {
         "sweep",
         "report",
         "summary",
+        "bench",
         "Examples:",
         "graft sweep experiments/quickstart.toml",
         "Exit codes:",

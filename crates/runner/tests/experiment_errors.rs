@@ -520,3 +520,38 @@ fn a_file_that_can_not_be_read_is_told_by_name() {
         "error: x.toml: not a text in UTF-8: line 2 has a byte that is none\n1 problem; nothing was run"
     );
 }
+
+#[test]
+fn views_are_fresh_or_a_number() {
+    let found = |views: &str| errors("size = 224", &format!("size = 224\nviews = {views}"));
+    let expected = |found: &str, hint: &str| {
+        format!(
+            "error: x.toml:11: data.transform.views: expected `fresh` or a whole number from 1 to 10000, found {found}\n  hint: {hint}\n\
+             1 problem; nothing was run"
+        )
+    };
+    let both =
+        "`views = 20` gives every training picture 20 views, `\"fresh\"` a new one every epoch";
+    for (views, shown) in [
+        ("-3", "-3"),
+        ("2.5", "2.5"),
+        ("true", "true"),
+        ("[20]", "[20]"),
+        ("\"all\"", "\"all\""),
+    ] {
+        assert_eq!(found(views), expected(shown, both));
+    }
+    assert_eq!(found("0"), expected("0", both));
+    assert_eq!(
+        found("10001"),
+        expected("10001", "`\"fresh\"` draws a new view every epoch")
+    );
+    assert_eq!(
+        found("\"20\""),
+        expected("\"20\"", "write it without quotes: `views = 20`")
+    );
+    assert_eq!(
+        found("\"fresch\""),
+        expected("\"fresch\"", "did you mean `\"fresh\"`?")
+    );
+}

@@ -3,7 +3,7 @@
 mod experiment_support;
 
 use experiment_support::{GOOD, Session};
-use graft_data::{GeneratedTask, OnBadImage, SourceSpec};
+use graft_data::{GeneratedTask, OnBadImage, SourceSpec, Views};
 use graft_model::{BatchNormMode, TransferMode, WeightsSpec};
 use graft_runner::experiment::{Experiment, Settings};
 use graft_trainer::OptimizerSpec;
@@ -280,4 +280,35 @@ fn weights_are_read() {
             file: Some("d.safetensors".into())
         })
     );
+}
+
+#[test]
+fn views_are_fresh_unless_the_file_a_variant_the_grid_or_the_command_line_says_otherwise() {
+    let views = |experiment: &Experiment| -> Vec<Views> {
+        let settings = experiment.variants.iter().flat_map(|v| &v.settings);
+        settings.map(|settings| settings.transform.views).collect()
+    };
+    assert_eq!(views(&load(GOOD)), [Views::Fresh; 3]);
+    let all = load(&GOOD.replace("size = 224", "size = 224\nviews = 20"));
+    assert_eq!(views(&all), [Views::Fixed(20); 3]);
+    assert!(
+        all.to_toml().contains("\nviews = 20\n"),
+        "{}",
+        all.to_toml()
+    );
+    let one = load(&format!("{GOOD}data.transform.views = 5\n"));
+    let (fresh, fixed) = (Views::Fresh, Views::Fixed);
+    assert_eq!(views(&one), [fresh, fresh, fixed(5)]);
+    let back = load(&format!(
+        "{GOOD}[grid]\n\"data.transform.views\" = [\"fresh\", 2]\n"
+    ));
+    assert_eq!(
+        views(&back),
+        [fresh, fixed(2), fresh, fixed(2), fresh, fixed(2)]
+    );
+    let set = Session::with(GOOD)
+        .set("data.transform.views=20")
+        .set("variant.scratch.data.transform.views=fresh")
+        .load();
+    assert_eq!(views(&set), [fresh, fixed(20), fixed(20)]);
 }

@@ -34,6 +34,7 @@ on_bad_image = "error"
 size = 224
 train = ["random-resized-crop", "horizontal-flip"]
 eval = ["resize 256", "center-crop"]
+views = "fresh"
 
 [train]
 epochs = 20

@@ -5,7 +5,7 @@ mod experiment_support;
 use std::collections::BTreeSet;
 
 use experiment_support::{GOOD, Session, plan};
-use graft_data::{DataSpec, GeneratedSpec, GeneratedTask, SourceSpec, Step, TransformSpec};
+use graft_data::{DataSpec, GeneratedSpec, GeneratedTask, SourceSpec, Step, TransformSpec, Views};
 use graft_model::{BatchNormMode, ModelSpec, TransferMode, TransferSpec, WeightsSpec};
 use graft_runner::plan::trial_id;
 use graft_trainer::{OptimizerSpec, Recipe, TrialSpec};
@@ -81,6 +81,7 @@ fn everything_that_decides_the_result_counts() {
             "size = 224",
             "size = 224\ntrain = [\"random-resized-crop\"]",
         ),
+        ("size = 224", "size = 224\nviews = 20"),
         (
             "size = 224",
             "size = 224\neval = [\"resize 250\", \"center-crop\"]",
@@ -121,7 +122,7 @@ fn everything_that_decides_the_result_counts() {
 /// A trial in which every part is written out.
 fn spec() -> TrialSpec {
     TrialSpec {
-        format: 1,
+        format: 2,
         seed: 7,
         repeat: 3,
         data: DataSpec {
@@ -136,6 +137,7 @@ fn spec() -> TrialSpec {
                 size: 32,
                 train: vec![Step::RandomResizedCrop, Step::HorizontalFlip],
                 eval: vec![Step::Resize(37), Step::CenterCrop(None)],
+                views: Views::Fresh,
             },
         },
         data_fingerprint: "d".to_owned(),
@@ -168,7 +170,7 @@ fn spec() -> TrialSpec {
 /// trial, and then the change belongs into the changelog.
 #[test]
 fn a_known_trial_has_its_known_id() {
-    assert_eq!(trial_id(&spec()), "7893fbeea9e36c26");
+    assert_eq!(trial_id(&spec()), "e2b60c1dd9d90ff5");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use desk::{Desk, TINY, send_signal};
 
 /// The tiny experiment with so many epochs that a trial is still running when a signal reaches it.
 fn longer() -> String {
-    TINY.replace("epochs = 3", "epochs = 40")
+    TINY.replace("epochs = 3", "epochs = 400")
         .replace("repeats = 3", "repeats = 1")
 }
 
@@ -138,7 +138,7 @@ fn workers_end_when_their_sweep_is_killed() {
     let desk = Desk::new();
     desk.write(
         "tiny.toml",
-        longer().replace("epochs = 40", "epochs = 100000"),
+        longer().replace("epochs = 400", "epochs = 100000"),
     );
     let mut sweep = desk.start("sweep tiny.toml --jobs 2");
     sweep.wait_until("an epoch", || epochs_done(&desk) > 0);
@@ -165,7 +165,7 @@ fn a_second_sweep_of_the_same_experiment_is_refused() {
     let desk = Desk::new();
     desk.write(
         "tiny.toml",
-        longer().replace("epochs = 40", "epochs = 100000"),
+        longer().replace("epochs = 400", "epochs = 100000"),
     );
     let mut first = desk.start("sweep tiny.toml --jobs 1");
     first.wait_until("an epoch", || epochs_done(&desk) > 0);

@@ -25,6 +25,10 @@ pub enum Purpose {
     Show = 7,
     /// Resampling and sign flips in statistics.
     Statistics = 8,
+    /// Random transforms of a fixed view of a picture, indexed by (view, sample).
+    View = 9,
+    /// Which of its fixed views a picture shows, indexed by (repeat, round, sample).
+    Pick = 10,
 }
 
 /// The 64-bit key and the counter of one stream.
@@ -155,6 +159,44 @@ pub fn block(key: u64, block: u64) -> [u32; 4] {
     )
 }
 
+/// [`block`]s `first` to `first` + N − 1 side by side: word w of block `first` + i is at `[w][i]`. Written so that the
+/// compiler works on all of them at once, in a caller that is compiled for wide vectors.
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "it is to be compiled for the caller's processor"
+)]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "lane i of all words belongs together"
+)]
+pub fn blocks<const N: usize>(key: u64, first: u64) -> [[u32; N]; 4] {
+    let mut key = [key as u32, (key >> 32) as u32];
+    let mut words = [[0; N]; 4];
+    for i in 0..N {
+        let block = first.wrapping_add(i as u64);
+        words[0][i] = block as u32;
+        words[1][i] = (block >> 32) as u32;
+    }
+    for _ in 0..10 {
+        let mut next = [[0; N]; 4];
+        for i in 0..N {
+            let a = u64::from(words[0][i]) * 0xD251_1F53;
+            let b = u64::from(words[2][i]) * 0xCD9E_8D57;
+            next[0][i] = (b >> 32) as u32 ^ words[1][i] ^ key[0];
+            next[1][i] = b as u32;
+            next[2][i] = (a >> 32) as u32 ^ words[3][i] ^ key[1];
+            next[3][i] = a as u32;
+        }
+        words = next;
+        key = [
+            key[0].wrapping_add(0x9E37_79B9),
+            key[1].wrapping_add(0xBB67_AE85),
+        ];
+    }
+    words
+}
+
 /// Turns 32 uniform bits into a number in [0, 1), a multiple of 2⁻²⁴.
 #[inline]
 pub fn unit_f32(bits: u32) -> f32 {
@@ -195,6 +237,17 @@ pub fn philox4x32(mut key: [u32; 2], mut counter: [u32; 4]) -> [u32; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_side_by_side_are_the_blocks() {
+        for first in [0, 7, u64::from(u32::MAX) - 3, u64::MAX - 2] {
+            let words = blocks::<8>(0x1234_5678_9abc_def0, first);
+            for i in 0..8 {
+                let expected = block(0x1234_5678_9abc_def0, first.wrapping_add(i as u64));
+                assert_eq!([0, 1, 2, 3].map(|w| words[w][i]), expected);
+            }
+        }
+    }
 
     /// The known answers of Random123 1.14, file `kat_vectors`, lines `philox4x32 10`.
     #[test]

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use graft_data::{Batch, Loader, LoaderOptions, PictureCache, Source, Split, Transform};
+use graft_data::{Batch, Loader, Source, Split};
 use graft_model::{Network, Pass};
 use graft_ops::{Tape, cross_entropy, softmax};
 use graft_record::PredictionRow;
 
 use crate::{
-    Resources, TrainError, Trial,
+    TrainError,
+    features::{FeatureBatches, SharedBank, Wanted},
     metrics::{Tally, argmax, count_correct},
-    resources::Features,
     session,
 };
 
@@ -23,43 +23,31 @@ const LOOK_AHEAD: usize = 2;
 /// Sees the logits and labels of a batch; `false` ends the visit.
 type Visit<'v> = dyn FnMut(&Tensor, &[u32]) -> Result<bool, TrainError> + 'v;
 
-/// The validation pictures of a trial, or what a frozen backbone makes of them.
-pub(crate) struct Validation<'a> {
-    resources: &'a mut Resources,
-    pictures: Arc<PictureCache>,
+/// The validation pictures of a trial, or what a backbone that never changes makes of them.
+pub(crate) struct Validation {
     loader: Loader,
     device: Device,
-    /// The key of the features in `resources`, if the backbone never changes.
-    features: Option<String>,
+    /// Their features, if the backbone never changes.
+    bank: Option<SharedBank>,
 }
 
-impl<'a> Validation<'a> {
-    pub(crate) fn new(
-        trial: &Trial,
-        resources: &'a mut Resources,
-        network: &Network,
-        pictures: Arc<PictureCache>,
-        transform: Transform,
-        device: &Device,
-    ) -> Self {
-        let options = LoaderOptions {
-            batch_size: BATCH,
-            threads: trial.loader_threads,
-            look_ahead: LOOK_AHEAD,
-        };
-        let loader = Loader::new(Arc::clone(&pictures), transform, options);
-        let features = network.features_are_fixed().then(|| features_key(trial));
+impl Validation {
+    /// The validation pictures of `loader`.
+    pub(crate) fn new(loader: &Loader, bank: Option<SharedBank>, device: &Device) -> Self {
         Self {
-            resources,
-            pictures,
-            loader,
+            loader: loader.in_batches_of(BATCH, LOOK_AHEAD),
             device: device.clone(),
-            features,
+            bank,
         }
     }
 
+    /// The features of the pictures, if the backbone never changes.
+    pub(crate) fn bank(&self) -> Option<&SharedBank> {
+        self.bank.as_ref()
+    }
+
     pub(crate) fn source(&self) -> &Arc<dyn Source> {
-        self.pictures.source()
+        self.loader.source()
     }
 
     /// Loss and accuracy over the validation pictures; `None` if `proceed` said no after a batch.
@@ -111,56 +99,29 @@ impl<'a> Validation<'a> {
     fn visit(&mut self, network: &Network, visit: &mut Visit<'_>) -> Result<bool, TrainError> {
         let tape = Tape::disabled();
         let pass = Pass::evaluation(&tape);
-        if let Some(features) = self
-            .features
-            .as_ref()
-            .and_then(|key| self.resources.features(key))
-        {
-            for (features, labels) in &features.batches {
-                if !visit(&network.head(features, &pass)?, labels)? {
+        if let Some(bank) = &self.bank {
+            let pictures = 0..self.source().len(Split::Val);
+            let wanted = pictures
+                .map(|picture| Wanted { picture, view: 0 })
+                .collect();
+            let later = std::iter::empty();
+            let mut batches =
+                FeatureBatches::new(bank, &self.loader, Split::Val, 0, BATCH, wanted, later);
+            while let Some((features, labels)) = batches.next(network, &self.device)? {
+                if !visit(&network.head(&features, &pass)?, &labels)? {
                     return Ok(false);
                 }
             }
             return Ok(true);
         }
-        let mut kept = Vec::new();
         for batch in self.loader.evaluation(Split::Val) {
             let batch: Batch = batch?;
             let labels = batch.labels.clone();
-            let features = network.features(&session::input(batch, &self.device)?, &pass)?;
-            let through = visit(&network.head(&features, &pass)?, &labels)?;
-            if !through {
+            let logits = network.forward(&session::input(batch, &self.device)?, &pass)?;
+            if !visit(&logits, &labels)? {
                 return Ok(false);
             }
-            let values = features.elem_count() / labels.len();
-            if self.features.is_some() && Features::fit(self.source().len(Split::Val), values) {
-                kept.push((features, labels));
-            }
-        }
-        if let Some(key) = self.features.clone().filter(|_| !kept.is_empty()) {
-            self.resources
-                .keep_features(key, &Arc::new(Features::new(kept)));
         }
         Ok(true)
     }
-}
-
-/// What decides the validation features of a frozen backbone.
-fn features_key(trial: &Trial) -> String {
-    let spec = &trial.spec;
-    // A backbone without weights is drawn by seed and repeat.
-    let drawn = spec
-        .weights_fingerprint
-        .is_none()
-        .then_some((spec.seed, spec.repeat));
-    format!(
-        "{drawn:?} {:?} {:?} {:?} {:?} {} {:?} {}",
-        spec.model,
-        spec.weights,
-        spec.weights_fingerprint,
-        spec.data.source,
-        spec.data_fingerprint,
-        (spec.data.transform.size, &spec.data.transform.eval),
-        trial.device,
-    )
 }

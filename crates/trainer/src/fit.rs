@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use graft_data::{Batch, Split};
-use graft_model::Pass;
-use graft_ops::{Tape, cross_entropy};
+use graft_data::Split;
 
 use crate::{
-    Observer, Outcome, StepProgress, TrainError, metrics::count_correct, session::Session,
+    Observer, Outcome, StepProgress, TrainError,
+    inputs::{Example, Inputs},
+    session::Session,
+    step::{Draws, StepResult, step},
 };
 
 /// Trains until the recipe's last epoch, the observer's wish to stop, or a loss that is not finite.
@@ -20,8 +21,9 @@ pub(crate) fn fit(
         let epoch = session.position.epochs_done + 1;
         let mut training = Training::start();
         let mut progress = StepProgress::begin(epoch, epochs, session.loader.batches(Split::Train));
-        for batch in session.train_epoch(epoch) {
-            let (loss, images) = train_step(session, batch?)?;
+        let mut inputs = Inputs::new(session, epoch, session.position.batches_done);
+        while let Some(example) = inputs.next(&session.built.network, &session.device)? {
+            let (loss, images) = train_step(session, &example)?;
             if !loss.is_finite() {
                 return session.diverge();
             }
@@ -38,7 +40,7 @@ pub(crate) fn fit(
         training.stop();
         let validated = session
             .validation
-            .run(&session.network, &mut |batch, batches| {
+            .run(&session.built.network, &mut |batch, batches| {
                 observer.step(&StepProgress {
                     batch,
                     batches,
@@ -58,28 +60,22 @@ pub(crate) fn fit(
     session.finish()
 }
 
-/// One step on one batch: forward, backward, update. Returns the batch's mean loss and its number of pictures.
-fn train_step(session: &mut Session, batch: Batch) -> Result<(f64, usize), TrainError> {
-    let spec = &session.trial.spec;
-    let step = session.position.step + 1;
-    let labels = batch.labels.clone();
-    let input = session.input(batch)?;
+/// One step on one batch. Returns the batch's mean loss and its number of pictures.
+fn train_step(session: &mut Session, example: &Example) -> Result<(f64, usize), TrainError> {
+    let (spec, lr) = (&session.trial.spec, session.lr());
+    let draws = Draws {
+        seed: spec.seed,
+        repeat: u64::from(spec.repeat),
+        step: session.position.step + 1,
+    };
+    let (network, optimizer) = (&session.built.network, session.optimizer.as_mut());
+    let StepResult { loss, correct } = step(network, optimizer, example, draws, lr)?;
 
-    let tape = Tape::recording();
-    let pass = Pass::training(&tape, spec.seed, u64::from(spec.repeat), step);
-    let logits = session.network.forward(&input, &pass)?;
-    let loss = cross_entropy(&tape, &logits, &labels)?;
-    let mean_loss = f64::from(loss.to_scalar::<f32>()?);
-    let correct = count_correct(&logits.to_vec2()?, &labels);
-    if mean_loss.is_finite() {
-        let gradients = tape.backward(&loss)?;
-        session.optimizer.step(&gradients, session.lr())?;
-    }
-
-    session.position.step = step;
+    let images = example.labels.len();
+    session.position.step = draws.step;
     session.position.batches_done += 1;
-    session.position.tally.add(mean_loss, correct, labels.len());
-    Ok((mean_loss, labels.len()))
+    session.position.tally.add(loss, correct, images);
+    Ok((loss, images))
 }
 
 /// Pictures and seconds of an epoch.

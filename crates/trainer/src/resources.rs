@@ -1,29 +1,33 @@
-//! What a worker keeps from one trial to the next: opened sources with their decoded pictures, and the validation
-//! features of frozen backbones. None of it changes a result.
+//! What a worker keeps from one trial to the next: opened sources with their decoded pictures, a frozen backbone, and
+//! features of such backbones. None of it changes a result.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::PathBuf,
+    sync::Arc,
+};
 
-use candle_core::Tensor;
 use graft_data::{DataFolders, MemoryBudget, PictureCache, SourceSpec};
 
-use crate::{TrainError, Trial};
+use crate::{
+    Observer, TrainError, Trial,
+    features::{FeatureBank, Key, SharedBank},
+    network::BuiltNetwork,
+};
 
 /// Bytes of decoded pictures that a worker keeps unless told otherwise.
 pub const PICTURE_BYTES: usize = 512 << 20;
-/// Bytes of validation features that a worker keeps.
-const FEATURE_BYTES: usize = 256 << 20;
-
-/// The features of the validation pictures, in batches and in order.
-pub(crate) struct Features {
-    pub(crate) batches: Vec<(Tensor, Vec<u32>)>,
-    bytes: usize,
-}
+/// Banks of features that a worker keeps: those of the last two trials.
+const BANKS: usize = 4;
 
 /// What a worker keeps from one trial to the next.
 pub struct Resources {
     budget: Arc<MemoryBudget>,
     pictures: BTreeMap<String, Arc<PictureCache>>,
-    features: BTreeMap<String, Arc<Features>>,
+    /// The network of the trial before, if its backbone never changes.
+    network: Option<BuiltNetwork>,
+    /// The newest last.
+    banks: VecDeque<SharedBank>,
 }
 
 impl Default for Resources {
@@ -38,7 +42,8 @@ impl Resources {
         Self {
             budget: MemoryBudget::new(picture_bytes),
             pictures: BTreeMap::new(),
-            features: BTreeMap::new(),
+            network: None,
+            banks: VecDeque::new(),
         }
     }
 
@@ -71,34 +76,43 @@ impl Resources {
         Ok(pictures)
     }
 
-    /// Validation features kept under `key`.
-    pub(crate) fn features(&self, key: &str) -> Option<Arc<Features>> {
-        self.features.get(key).cloned()
+    /// The network of the trial before. Nothing of it is kept any longer.
+    pub(crate) fn take_network(&mut self) -> Option<BuiltNetwork> {
+        self.network.take()
     }
 
-    /// Keeps validation features if they fit.
-    pub(crate) fn keep_features(&mut self, key: String, features: &Arc<Features>) {
-        let kept: usize = self.features.values().map(|features| features.bytes).sum();
-        if kept + features.bytes <= FEATURE_BYTES {
-            self.features.insert(key, Arc::clone(features));
+    /// Keeps the network of a trial that is over.
+    pub(crate) fn keep_network(&mut self, network: BuiltNetwork) {
+        self.network = Some(network);
+    }
+
+    /// The features of `key`, of which there are at most `items`.
+    pub(crate) fn bank(
+        &mut self,
+        trial: &Trial,
+        key: Key,
+        items: u64,
+        observer: &mut dyn Observer,
+    ) -> SharedBank {
+        let known = self.banks.iter().position(|bank| *bank.lock().key() == key);
+        let bank = match known.and_then(|place| self.banks.remove(place)) {
+            Some(bank) => bank,
+            None => SharedBank::new(FeatureBank::open(key, items, trial.features.as_ref())),
+        };
+        bank.tell(observer);
+        while self.banks.len() >= BANKS {
+            self.banks.pop_front();
         }
-    }
-}
-
-impl Features {
-    /// Whether features of `pictures` pictures of `values` numbers each are worth keeping in memory.
-    pub(crate) fn fit(pictures: usize, values: usize) -> bool {
-        pictures
-            .saturating_mul(values)
-            .saturating_mul(size_of::<f32>())
-            <= FEATURE_BYTES
+        self.banks.push_back(bank.clone());
+        bank
     }
 
-    pub(crate) fn new(batches: Vec<(Tensor, Vec<u32>)>) -> Self {
-        let bytes = batches
-            .iter()
-            .map(|(features, _)| features.elem_count() * size_of::<f32>())
-            .sum();
-        Self { batches, bytes }
+    /// Forgets all features, and removes those on the disk that nobody else uses; returns whether that made room there.
+    pub(crate) fn make_room(&mut self, trial: &Trial) -> bool {
+        self.banks.clear();
+        trial
+            .features
+            .as_ref()
+            .is_some_and(crate::FeatureCache::clear)
     }
 }

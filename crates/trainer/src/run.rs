@@ -1,6 +1,6 @@
 //! One trial from its folder to its record.
 
-use std::time::Duration;
+use std::{io::ErrorKind, time::Duration};
 
 use graft_record::{RecordError, ResultsFolder, State, Status, TrialFolder};
 
@@ -27,12 +27,40 @@ pub fn run_trial(
     if let Some(outcome) = finished(&folder)? {
         return Ok(outcome);
     }
-    let outcome = Session::open(trial, folder.clone(), resources, observer)
-        .and_then(|mut session| fit(&mut session, observer));
+    let mut outcome = attempt(trial, &folder, resources, observer);
+    // Results matter more than features that can be computed again.
+    if outcome.as_ref().is_err_and(is_disk_full) && resources.make_room(trial) {
+        observer.log("the disk is full: features that were kept on it are removed");
+        outcome = attempt(trial, &folder, resources, observer);
+    }
     if let Err(error) = &outcome {
         record_failure(&folder, error, observer);
     }
     outcome
+}
+
+/// Runs a trial from where it is.
+fn attempt(
+    trial: &Trial,
+    folder: &TrialFolder,
+    resources: &mut Resources,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, TrainError> {
+    let mut session = Session::open(trial, folder.clone(), resources, observer)?;
+    let outcome = fit(&mut session, observer);
+    resources.keep_network(session.into_network());
+    outcome
+}
+
+/// Whether the results could not be written because there is no room for them.
+fn is_disk_full(error: &TrainError) -> bool {
+    let TrainError::Record(RecordError::Io { error, .. }) = error else {
+        return false;
+    };
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    )
 }
 
 /// The outcome of a trial that has finished.

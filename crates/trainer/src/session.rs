@@ -1,13 +1,14 @@
 //! A trial under way: its network, optimizer and position, and what it has written.
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     time::{Duration, Instant},
 };
 
 use candle_core::{Device, Tensor};
-use graft_data::{Batch, Batches, Loader, LoaderOptions, Normalization, Transform};
-use graft_model::{Init, Network, WeightFile};
+use graft_data::{Batch, Loader, LoaderOptions, Normalization, Split, Transform};
+use graft_model::Network;
 use graft_record::{EpochRow, Manifest, ParameterCounts, State, Status, TimingRow, TrialFolder};
 
 use crate::{
@@ -15,34 +16,38 @@ use crate::{
     checkpoint::{self, Best, CHECKPOINT_FORMAT, ModelCard, Position, Tensors},
     device,
     evaluate::Validation,
+    features::{Key, SharedBank},
     fit::Training,
     metrics::Tally,
+    network::BuiltNetwork,
     optimizer::{self, Optimizer},
+    pace::Pace,
 };
 
 /// Batches prepared ahead of the one that is trained on.
 const LOOK_AHEAD: usize = 4;
-/// Saving takes at most one part in so many of the time.
-const SAVING_SHARE: u32 = 20;
 
 /// A trial under way.
 pub(crate) struct Session<'a> {
     pub(crate) trial: &'a Trial,
-    pub(crate) network: Network,
+    pub(crate) built: BuiltNetwork,
     pub(crate) optimizer: Box<dyn Optimizer>,
     pub(crate) loader: Loader,
-    pub(crate) validation: Validation<'a>,
+    /// The features of the training pictures, if backbone and views never change.
+    pub(crate) bank: Option<SharedBank>,
+    pub(crate) validation: Validation,
     pub(crate) position: Position,
+    pub(crate) device: Device,
     folder: TrialFolder,
-    device: Device,
     card: ModelCard,
     status: Status,
     rows: Vec<EpochRow>,
     timing: Vec<TimingRow>,
     /// The network at its best epoch, until it is on the disk.
     unsaved_best: Option<Vec<(String, Tensor)>>,
-    saved: Instant,
-    saving_took: Duration,
+    saves: Pace,
+    /// When rows and status were written, but for the last ones.
+    notes: Pace,
 }
 
 impl<'a> Session<'a> {
@@ -50,21 +55,38 @@ impl<'a> Session<'a> {
     pub(crate) fn open(
         trial: &'a Trial,
         folder: TrialFolder,
-        resources: &'a mut Resources,
+        resources: &mut Resources,
         observer: &mut dyn Observer,
     ) -> Result<Self, TrainError> {
         let device = device::open(&trial.device)?;
         let pictures = resources.pictures(trial)?;
         let classes = pictures.source().classes().to_vec();
-        let network = build_network(trial, classes.len(), &device, observer)?;
+        let built = BuiltNetwork::new(trial, classes.len(), &device, resources, observer)?;
         let spec = &trial.spec;
-        let (mean, std) = network.normalization();
+        let (mean, std) = built.network.normalization();
         let transform = Transform::new(&spec.data.transform, Normalization { mean, std })?;
         let options = LoaderOptions {
             batch_size: spec.recipe.batch_size,
             threads: trial.loader_threads,
             look_ahead: LOOK_AHEAD,
         };
+        let loader = Loader::new(pictures, transform, options);
+        let mut bank = |split: Split, views: u32| {
+            let backbone = built.backbone.as_ref()?;
+            let key = Key::new(
+                spec,
+                split,
+                loader.transform(),
+                &built.network,
+                backbone,
+                &device,
+            );
+            let items = loader.source().len(split) as u64 * u64::from(views);
+            Some(resources.bank(trial, key, items, observer))
+        };
+        let val_bank = bank(Split::Val, 1);
+        let views = spec.data.transform.fixed_views();
+        let train_bank = views.and_then(|views| bank(Split::Train, views));
         let card = ModelCard {
             format: CHECKPOINT_FORMAT,
             trial: trial.key.id.clone(),
@@ -76,19 +98,20 @@ impl<'a> Session<'a> {
             std,
         };
         let mut session = Self {
-            optimizer: optimizer::build(&spec.recipe.optimizer, &network)?,
-            loader: Loader::new(pictures.clone(), transform.clone(), options),
-            validation: Validation::new(trial, resources, &network, pictures, transform, &device),
+            optimizer: optimizer::build(&spec.recipe.optimizer, &built.network)?,
+            validation: Validation::new(&loader, val_bank, &device),
+            bank: train_bank,
+            loader,
             position: Position::start(&trial.key.id),
             status: Status::new(State::Running),
             rows: Vec::new(),
             timing: Vec::new(),
             unsaved_best: None,
-            saved: Instant::now(),
-            saving_took: Duration::ZERO,
+            saves: Pace::start(),
+            notes: Pace::start(),
             trial,
             folder,
-            network,
+            built,
             device,
             card,
         };
@@ -97,20 +120,13 @@ impl<'a> Session<'a> {
         Ok(session)
     }
 
-    /// The batches of an epoch that are still to be trained on.
-    pub(crate) fn train_epoch(&self, epoch: u32) -> Batches {
-        let spec = &self.trial.spec;
-        self.loader.train_epoch(
-            spec.seed,
-            spec.repeat.into(),
-            epoch.into(),
-            self.position.batches_done,
-        )
+    /// The network, for another trial.
+    pub(crate) fn into_network(self) -> BuiltNetwork {
+        self.built
     }
 
-    /// A batch's pixels as a tensor (n, 3, size, size) on the trial's device.
-    pub(crate) fn input(&self, batch: Batch) -> Result<Tensor, TrainError> {
-        input(batch, &self.device)
+    fn network(&self) -> &Network {
+        &self.built.network
     }
 
     /// The learning rate of the next step.
@@ -119,7 +135,7 @@ impl<'a> Session<'a> {
         lr
     }
 
-    /// Records an epoch: its row, whether it is the best so far, and a checkpoint if one is due.
+    /// Records an epoch: its row, whether it is the best so far, and files and a checkpoint if they are due.
     pub(crate) fn end_epoch(
         &mut self,
         training: Training,
@@ -150,44 +166,55 @@ impl<'a> Session<'a> {
                 epoch,
                 val_accuracy: row.val_accuracy,
             });
-            self.unsaved_best = Some(copy(self.network.state())?);
+            self.unsaved_best = Some(snapshot(self.network())?);
         }
         self.rows.push(row);
         self.timing.push(timing);
         self.position.epochs_done = epoch;
         self.position.batches_done = 0;
         self.position.tally = Tally::default();
-        self.folder.write_epochs(&self.rows)?;
-        self.folder.write_timing(&self.timing)?;
-        self.write_status(State::Running)?;
         observer.epoch(&row, &timing);
+        for bank in self.bank.iter().chain(self.validation.bank()) {
+            bank.tell(observer);
+        }
+        if self.notes.is_due(Duration::ZERO) {
+            let start = Instant::now();
+            self.write_rows()?;
+            self.write_status(State::Running)?;
+            self.notes.done(start);
+        }
         self.save_if_due()
+    }
+
+    /// Writes the rows of the epochs so far.
+    fn write_rows(&mut self) -> Result<(), TrainError> {
+        self.folder.write_epochs(&self.rows)?;
+        Ok(self.folder.write_timing(&self.timing)?)
     }
 
     /// Writes the checkpoints if it is time to.
     pub(crate) fn save_if_due(&mut self) -> Result<(), TrainError> {
-        let least = Duration::from_secs_f64(self.trial.checkpoint_seconds)
-            .max(self.saving_took * SAVING_SHARE);
-        if self.saved.elapsed() >= least {
+        let least = Duration::from_secs_f64(self.trial.checkpoint_seconds);
+        if self.saves.is_due(least) {
             self.save()
         } else {
             Ok(())
         }
     }
 
-    /// Writes the checkpoints: first the best one, then the one that says that the best one is there.
+    /// Writes the rows and the checkpoints, last the one that says that the others are there.
     pub(crate) fn save(&mut self) -> Result<(), TrainError> {
         let start = Instant::now();
+        self.write_rows()?;
         self.save_best()?;
         let path = self.folder.last_checkpoint();
         checkpoint::save_last(
             &path,
-            self.network.trained_state(),
+            self.network().trained_state(),
             self.optimizer.state(),
             &self.position,
         )?;
-        self.saved = Instant::now();
-        self.saving_took = start.elapsed();
+        self.saves.done(start);
         Ok(())
     }
 
@@ -213,6 +240,7 @@ impl<'a> Session<'a> {
     /// Ends the trial as diverged: what it has recorded stays, and no checkpoint is made of numbers that are none.
     pub(crate) fn diverge(&mut self) -> Result<Outcome, TrainError> {
         let (epoch, step) = (self.position.epochs_done + 1, self.position.step);
+        self.write_rows()?;
         self.save_best()?;
         self.status.error = Some(format!(
             "diverged: the loss was not finite at step {step} (epoch {epoch})\n\
@@ -225,23 +253,39 @@ impl<'a> Session<'a> {
 
     /// Ends the trial: checkpoints, predictions of the best epoch, and last the word that it is finished.
     pub(crate) fn finish(&mut self) -> Result<Outcome, TrainError> {
+        let at_best = self.unsaved_best.clone();
         self.save()?;
         let path = self.folder.best_checkpoint();
         let best = self
             .position
             .best
             .ok_or_else(|| unusable(&path, "there is no best epoch"))?;
-        let tensors = load_best(&self.folder, &self.trial.key.id, |epoch| {
-            epoch == best.epoch
-        })?;
-        self.network.restore(&tensors)?;
+        let tensors = match at_best {
+            Some(tensors) => tensors.into_iter().collect(),
+            None => load_best(&self.folder, &self.trial.key.id, |epoch| {
+                epoch == best.epoch
+            })?,
+        };
+        self.restore_best(&tensors)?;
         self.folder
-            .write_predictions(&self.validation.predictions(&self.network)?)?;
+            .write_predictions(&self.validation.predictions(&self.built.network)?)?;
         self.write_status(State::Finished)?;
         Ok(Outcome::Finished {
             best_epoch: best.epoch,
             best_val_accuracy: best.val_accuracy,
         })
+    }
+
+    /// Sets the network to what it was at its best epoch.
+    fn restore_best(&self, tensors: &Tensors) -> Result<(), TrainError> {
+        let network = self.network();
+        if !network.features_are_fixed() {
+            return Ok(network.restore(tensors)?);
+        }
+        let trained = network.trained_state().into_iter();
+        let trained = trained.filter_map(|(name, _)| tensors.get_key_value(&name));
+        let trained = trained.map(|(name, tensor)| (name.clone(), tensor.clone()));
+        Ok(network.restore_trained(&trained.collect())?)
     }
 
     /// Goes on from the checkpoint of an earlier run. One that can't be used costs its epochs and nothing else.
@@ -263,7 +307,7 @@ impl<'a> Session<'a> {
             Err(error) => {
                 observer.log(&format!("{error}: starting over"));
                 self.optimizer =
-                    optimizer::build(&self.trial.spec.recipe.optimizer, &self.network)?;
+                    optimizer::build(&self.trial.spec.recipe.optimizer, self.network())?;
             }
         }
         Ok(())
@@ -289,7 +333,7 @@ impl<'a> Session<'a> {
             return Err(TrainError::Checkpoint { path, reason });
         }
         self.optimizer.restore(&saved.optimizer)?;
-        self.network.restore_trained(&saved.network)?;
+        self.network().restore_trained(&saved.network)?;
         self.rows = rows[..done].to_vec();
         self.timing = timing.into_iter().take(done).collect();
         self.position = position;
@@ -300,7 +344,7 @@ impl<'a> Session<'a> {
     fn begin(&mut self) -> Result<(), TrainError> {
         let source = self.validation.source();
         let numbers = |trainable_only: bool| {
-            let parameters = self.network.parameters().iter();
+            let parameters = self.network().parameters().iter();
             let counted = parameters.filter(|parameter| !trainable_only || parameter.trainable());
             counted
                 .map(|parameter| parameter.var.elem_count() as u64)
@@ -336,46 +380,31 @@ impl<'a> Session<'a> {
     }
 }
 
-/// A batch's pixels as a tensor (n, 3, size, size).
+/// A batch's pixels as a tensor (n, size, size, 3).
 pub(crate) fn input(batch: Batch, device: &Device) -> Result<Tensor, TrainError> {
     let (n, size) = (batch.labels.len(), batch.size);
-    Ok(Tensor::from_vec(batch.pixels, (n, 3, size, size), device)?)
+    Ok(Tensor::from_vec(batch.pixels, (n, size, size, 3), device)?)
 }
 
-fn build_network(
-    trial: &Trial,
-    classes: usize,
-    device: &Device,
-    observer: &mut dyn Observer,
-) -> Result<Network, TrainError> {
-    let spec = &trial.spec;
-    let init = Init {
-        seed: spec.seed,
-        repeat: spec.repeat.into(),
-    };
-    let size = spec.data.transform.size as usize;
-    let mut network = match &trial.weights_file {
-        None if spec.weights.is_some() => {
-            return Err(TrainError::Spec("its weights have no file".to_owned()));
-        }
-        None => Network::build(&spec.model, classes, size, &init, device)?,
-        Some(path) => {
-            let file = WeightFile::open(path)?;
-            let (network, report) =
-                Network::pretrained(&spec.model, classes, size, &init, device, &file)?;
-            observer.log(&format!("{}: {report}", path.display()));
-            network
-        }
-    };
-    network.set_transfer(&spec.transfer);
-    Ok(network)
-}
-
-/// Tensors of their own, which later steps do not change.
-fn copy(tensors: Vec<(String, Tensor)>) -> Result<Vec<(String, Tensor)>, TrainError> {
-    tensors
+/// The whole state of a network, which later steps do not change.
+fn snapshot(network: &Network) -> Result<Vec<(String, Tensor)>, TrainError> {
+    let trained: BTreeSet<String> = network
+        .trained_state()
         .into_iter()
-        .map(|(name, tensor)| Ok((name, tensor.copy()?)))
+        .map(|(name, _)| name)
+        .collect();
+    network
+        .state()
+        .into_iter()
+        .map(|(name, tensor)| {
+            // What never changes need not be copied.
+            let tensor = if trained.contains(&name) {
+                tensor.copy()?
+            } else {
+                tensor
+            };
+            Ok((name, tensor))
+        })
         .collect()
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use graft_record::{EpochRow, TimingRow, TrialKey};
 use serde::{Deserialize, Serialize};
 
-use crate::TrialSpec;
+use crate::{FeatureCache, TrialSpec};
 
 /// A trial and the places it needs: what decides its result, and what does not.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Trial {
     pub data_folders: Vec<PathBuf>,
     /// The file with the backbone's weights, found before the sweep started.
     pub weights_file: Option<PathBuf>,
+    /// Where features of frozen backbones are kept, if anywhere. Never changes a result.
+    #[serde(default)]
+    pub features: Option<FeatureCache>,
     /// Where to compute: `cpu`, `cuda`, `cuda:N` or `auto`.
     pub device: String,
     /// Threads that prepare batches beside the training threads.

@@ -2,12 +2,12 @@
 
 use std::{cell::Cell, fs, path::Path};
 
-use graft_data::{DataSpec, GeneratedSpec, GeneratedTask, SourceSpec, Step, TransformSpec};
+use graft_data::{DataSpec, GeneratedSpec, GeneratedTask, SourceSpec, Step, TransformSpec, Views};
 use graft_model::{BatchNormMode, ModelSpec, TransferMode, TransferSpec};
 use graft_record::{EpochRow, ResultsFolder, State, TimingRow, TrialFolder, TrialKey};
 use graft_trainer::{
-    Observer, OptimizerSpec, Outcome, Recipe, Resources, StepProgress, Trial, TrialSpec, load_best,
-    run_trial,
+    FeatureCache, Observer, OptimizerSpec, Outcome, Recipe, Resources, StepProgress, Trial,
+    TrialSpec, load_best, run_trial,
 };
 
 const SIZE: u32 = 16;
@@ -30,6 +30,7 @@ fn trial(results: &Path, change: impl FnOnce(&mut TrialSpec)) -> Trial {
                 size: SIZE,
                 train: vec![Step::RandomResizedCrop, Step::HorizontalFlip],
                 eval: vec![Step::Resize(18), Step::CenterCrop(None)],
+                views: Views::Fresh,
             },
         },
         data_fingerprint: "generated".to_owned(),
@@ -68,6 +69,7 @@ fn trial(results: &Path, change: impl FnOnce(&mut TrialSpec)) -> Trial {
         results: results.to_owned(),
         data_folders: Vec::new(),
         weights_file: None,
+        features: None,
         device: "cpu".to_owned(),
         loader_threads: 1,
         checkpoint_seconds: 1e9,
@@ -390,4 +392,209 @@ fn a_failure_is_recorded() {
     assert!(error.contains("missing.safetensors"), "{error}");
     let status = folder(&trial).status().unwrap().unwrap();
     assert_eq!((status.state, status.error), (State::Failed, Some(error)));
+}
+
+/// A frozen child of a trained parent, with these views and this cache.
+fn frozen(
+    folder: &Path,
+    weights: &Path,
+    views: Views,
+    repeat: u32,
+    cache: Option<&FeatureCache>,
+) -> Trial {
+    let mut child = trial(folder, |spec| {
+        spec.transfer = TransferSpec {
+            mode: TransferMode::Frozen,
+            batch_norm: BatchNormMode::Running,
+            head_lr: 1.0,
+        };
+        spec.data.transform.views = views;
+        spec.repeat = repeat;
+        spec.recipe.epochs = 5;
+        // 42 pictures: a pass of 32 and a part of one.
+        if let SourceSpec::Generated(generated) = &mut spec.data.source {
+            generated.train = 42;
+        }
+    });
+    child.weights_file = Some(weights.to_owned());
+    child.features = cache.cloned();
+    child
+}
+
+fn parent_weights(folder: &Path) -> std::path::PathBuf {
+    let parent = trial(&folder.join("parent"), |spec| spec.seed = 9);
+    run(&parent, NEVER);
+    self::folder(&parent).best_checkpoint()
+}
+
+fn cache_files(cache: &FeatureCache) -> Vec<std::path::PathBuf> {
+    let keys = fs::read_dir(&cache.folder).unwrap();
+    let files = keys.flat_map(|key| fs::read_dir(key.unwrap().path()).unwrap());
+    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some());
+    files.sort();
+    files
+}
+
+#[test]
+fn the_feature_cache_changes_no_byte() {
+    let folders = tempfile::tempdir().unwrap();
+    let weights = parent_weights(folders.path());
+    let cache = FeatureCache {
+        folder: folders.path().join("cache/features"),
+        limit: 1 << 30,
+    };
+    for views in [Views::Fixed(3), Views::Fresh] {
+        let new = |name: &str, repeat, cache| {
+            let folder = folders.path().join(format!("{views}-{name}-{repeat}"));
+            frozen(&folder, &weights, views, repeat, cache)
+        };
+        for repeat in [1, 2] {
+            let off = new("off", repeat, None);
+            run(&off, NEVER);
+            for name in ["cold", "warm"] {
+                let other = new(name, repeat, Some(&cache));
+                run(&other, NEVER);
+                assert_same(&off, &other);
+            }
+            // One worker for both repeats, on two threads.
+            let mut resources = Resources::default();
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(2)
+                .build()
+                .unwrap();
+            for repeat in [repeat, 1] {
+                let mut other = new("shared", repeat, None);
+                other.results = other.results.join(format!("{repeat}"));
+                ResultsFolder::create(&other.results).unwrap();
+                other.loader_threads = 2;
+                pool.install(|| {
+                    run_trial(&other, &mut resources, &mut StopAfter::new(NEVER)).unwrap()
+                });
+                assert_same(&new("off", repeat, None), &other);
+            }
+        }
+    }
+    assert!(!cache_files(&cache).is_empty());
+}
+
+#[test]
+fn a_damaged_or_forbidden_feature_cache_changes_no_byte() {
+    let folders = tempfile::tempdir().unwrap();
+    let weights = parent_weights(folders.path());
+    let views = Views::Fixed(3);
+    let off = frozen(&folders.path().join("off"), &weights, views, 1, None);
+    run(&off, NEVER);
+    let cache = FeatureCache {
+        folder: folders.path().join("cache"),
+        limit: 1 << 30,
+    };
+    let new = |name: &str, cache: &FeatureCache| {
+        frozen(&folders.path().join(name), &weights, views, 1, Some(cache))
+    };
+    run(&new("cold", &cache), NEVER);
+    let cut = |path: &Path| {
+        let bytes = fs::read(path).unwrap();
+        fs::write(path, &bytes[..bytes.len() * 2 / 3]).unwrap();
+    };
+    let flip = |path: &Path| {
+        let mut bytes = fs::read(path).unwrap();
+        for at in (100..bytes.len()).step_by(331) {
+            bytes[at] ^= 4;
+        }
+        fs::write(path, bytes).unwrap();
+    };
+    let empty = |path: &Path| fs::write(path, b"").unwrap();
+    let garbage = |path: &Path| fs::write(path, [7; 5000]).unwrap();
+    let damages: [(&str, Damage); 4] = [
+        ("cut", &cut),
+        ("flipped", &flip),
+        ("emptied", &empty),
+        ("garbage", &garbage),
+    ];
+    for (name, damage) in damages {
+        cache_files(&cache).iter().for_each(|path| damage(path));
+        let other = new(name, &cache);
+        run(&other, NEVER);
+        assert_same(&off, &other);
+    }
+    let small = FeatureCache {
+        folder: folders.path().join("small"),
+        limit: 3000,
+    };
+    run(&new("limited", &small), NEVER);
+    assert_same(&off, &new("limited", &small));
+    let bytes: u64 = cache_files(&small)
+        .iter()
+        .map(|path| fs::metadata(path).unwrap().len())
+        .sum();
+    assert!(bytes <= 3000, "{bytes}");
+
+    fs::write(folders.path().join("taken"), "no folder").unwrap();
+    let unusable = new(
+        "unusable",
+        &FeatureCache {
+            folder: folders.path().join("taken"),
+            limit: 1 << 30,
+        },
+    );
+    let mut observer = StopAfter::new(NEVER);
+    run_trial(&unusable, &mut Resources::default(), &mut observer).unwrap();
+    assert_same(&off, &unusable);
+    assert!(
+        observer
+            .log
+            .iter()
+            .any(|line| line.contains("features are not kept there")),
+        "{:?}",
+        observer.log
+    );
+}
+
+#[test]
+fn a_frozen_trial_interrupted_anywhere_ends_with_the_same_bytes() {
+    let folders = tempfile::tempdir().unwrap();
+    let weights = parent_weights(folders.path());
+    for views in [Views::Fixed(2), Views::Fresh] {
+        let new = |name: &str| {
+            let folder = folders.path().join(format!("{views}-{name}"));
+            let mut trial = frozen(&folder, &weights, views, 1, None);
+            // Groups of seven batches: an epoch of nine has one and a part of one.
+            trial.spec.recipe.batch_size = 5;
+            trial
+        };
+        let whole = new("whole");
+        run(&whole, NEVER);
+        // An epoch has nine steps and one of validation.
+        for stops in [vec![3], vec![7], vec![8], vec![9], vec![10, 16, 1, 2]] {
+            let mut parts = new(&format!("{stops:?}"));
+            parts.features = Some(FeatureCache {
+                folder: folders.path().join(format!("{views}-{stops:?}-cache")),
+                limit: 1 << 30,
+            });
+            for &steps in &stops {
+                let outcome = run(&parts, steps);
+                assert!(matches!(outcome, Outcome::Interrupted { .. }));
+            }
+            run(&parts, NEVER);
+            assert_same(&whole, &parts);
+        }
+    }
+}
+
+#[test]
+fn a_fixed_number_of_views_is_what_all_variants_see() {
+    let folders = tempfile::tempdir().unwrap();
+    let results = |name: &str, views, repeat| {
+        let trial = trial(&folders.path().join(name), |spec| {
+            spec.data.transform.views = views;
+            spec.repeat = repeat;
+        });
+        run(&trial, NEVER);
+        folder(&trial).epochs().unwrap()
+    };
+    let fresh = results("fresh", Views::Fresh, 1);
+    let fixed = results("fixed", Views::Fixed(2), 1);
+    assert_ne!(fresh, fixed);
+    assert_ne!(fixed, results("repeat", Views::Fixed(2), 2));
 }

@@ -72,8 +72,7 @@ impl TransformSpec {
         if !(1..=MAX_SIZE).contains(&self.size) {
             return Err(TransformError::Size { size: self.size });
         }
-        let random = |step: &&Step| matches!(step, Step::RandomResizedCrop | Step::HorizontalFlip);
-        if let Some(step) = self.eval.iter().find(random) {
+        if let Some(step) = self.eval.iter().find(|step| step.is_random()) {
             return Err(TransformError::RandomEvaluation {
                 step: step.to_string(),
             });
@@ -135,6 +134,7 @@ fn name(mode: Mode) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Views;
 
     fn check(train: &[&str], eval: &[&str]) -> Result<(), TransformError> {
         let steps = |words: &[&str]| words.iter().map(|word| word.parse().unwrap()).collect();
@@ -142,6 +142,7 @@ mod tests {
             size: 224,
             train: steps(train),
             eval: steps(eval),
+            views: Views::Fresh,
         }
         .check()
     }
@@ -185,6 +186,7 @@ mod tests {
                 size,
                 train: vec![Step::RandomResizedCrop],
                 eval: vec![Step::CenterCrop(None)],
+                views: Views::Fresh,
             };
             assert_eq!(spec.check(), Err(TransformError::Size { size }));
         }

@@ -2,10 +2,11 @@
 //!
 //! The steps are torchvision's on PIL pictures, with Pillow's antialiased bilinear filter. They are not carried out one by
 //! one: crops and flips only move a window ([`plan`]), so that most lists of steps cost one resize of the needed part and
-//! one pass that normalises, flips and sorts the channels.
+//! one pass that normalises and flips.
 
 mod check;
 mod crop;
+mod normalize;
 #[cfg(test)]
 mod parity;
 mod plan;
@@ -17,8 +18,10 @@ use crate::{Picture, Step, TransformSpec};
 
 pub use check::TransformError;
 pub use crop::{Crop, random_resized_crop};
+pub use normalize::Normalization;
 pub use resize::Scratch;
 
+use normalize::Normalizer;
 use plan::Plan;
 
 /// Which of the two lists of steps is meant.
@@ -30,38 +33,26 @@ pub enum Mode {
     Evaluation,
 }
 
-/// Mean and standard deviation of each channel, of values scaled to 0..1.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Normalization {
-    /// Subtracted.
-    pub mean: [f32; 3],
-    /// Divided by.
-    pub std: [f32; 3],
-}
-
 /// Turns pictures into inputs of a network.
 #[derive(Clone, Debug)]
 pub struct Transform {
     spec: TransformSpec,
-    /// The normalised value of every byte in every channel, rounded as `ToTensor` and `Normalize` round it.
-    values: Box<[[f32; 256]; 3]>,
+    normalizer: Normalizer,
 }
 
 impl Transform {
     /// Checks `spec` and prepares for inputs normalised by `normalization`.
     pub fn new(spec: &TransformSpec, normalization: Normalization) -> Result<Self, TransformError> {
         spec.check()?;
-        let mut values = Box::new([[0.0; 256]; 3]);
-        for (c, channel) in values.iter_mut().enumerate() {
-            let (mean, std) = (normalization.mean[c], normalization.std[c]);
-            for (byte, value) in channel.iter_mut().enumerate() {
-                *value = (byte as f32 / 255.0 - mean) / std;
-            }
-        }
         Ok(Self {
             spec: spec.clone(),
-            values,
+            normalizer: Normalizer::new(normalization),
         })
+    }
+
+    /// What it does.
+    pub fn spec(&self) -> &TransformSpec {
+        &self.spec
     }
 
     /// Side of the square inputs in pixels.
@@ -69,12 +60,12 @@ impl Transform {
         self.spec.size as usize
     }
 
-    /// Numbers in one input: 3 · size · size.
+    /// Numbers in one input: size · size · 3.
     pub fn input_len(&self) -> usize {
         3 * self.size() * self.size()
     }
 
-    /// Writes the input of a network, (3, size, size), to `out`. In training the random steps draw from `stream`, in
+    /// Writes the input of a network, (size, size, 3), to `out`. In training the random steps draw from `stream`, in
     /// the order of the list; in evaluation nothing is drawn.
     ///
     /// # Panics
@@ -163,29 +154,8 @@ impl Transform {
         plan.finish(picture, scratch)
     }
 
-    /// Interleaved bytes to normalised planes, mirrored if `flip`.
+    /// Interleaved bytes to interleaved normalised values, mirrored if `flip`.
     fn normalize(&self, rgb: &[u8], flip: bool, out: &mut [f32]) {
-        let size = self.size();
-        let [red, green, blue] = &*self.values;
-        let (out_red, rest) = out.split_at_mut(size * size);
-        let (out_green, out_blue) = rest.split_at_mut(size * size);
-        let rows = out_red
-            .chunks_exact_mut(size)
-            .zip(out_green.chunks_exact_mut(size))
-            .zip(out_blue.chunks_exact_mut(size));
-        for (((row_red, row_green), row_blue), row) in rows.zip(rgb.chunks_exact(3 * size)) {
-            let write = |(((r, g), b), pixel): (((&mut f32, &mut f32), &mut f32), &[u8; 3])| {
-                *r = red[usize::from(pixel[0])];
-                *g = green[usize::from(pixel[1])];
-                *b = blue[usize::from(pixel[2])];
-            };
-            let places = row_red.iter_mut().zip(row_green).zip(row_blue);
-            let pixels = row.as_chunks::<3>().0.iter();
-            if flip {
-                places.zip(pixels.rev()).for_each(write);
-            } else {
-                places.zip(pixels).for_each(write);
-            }
-        }
+        self.normalizer.apply(rgb, 3 * self.size(), flip, out);
     }
 }

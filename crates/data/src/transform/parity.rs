@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use graft_stream::{Purpose, Stream};
 
 use super::{Crop, Mode, Normalization, Scratch, Transform, plan::Plan};
-use crate::{Picture, Step, TransformSpec, decode};
+use crate::{Picture, Step, TransformSpec, Views, decode};
 
 const PLAIN: Normalization = Normalization {
     mean: [0.0; 3],
@@ -61,6 +61,7 @@ fn evaluated(picture: &Picture, steps: &[Step], size: u32) -> Picture {
         size,
         train: vec![Step::RandomResizedCrop],
         eval: steps.to_vec(),
+        views: Views::Fresh,
     };
     Transform::new(&spec, PLAIN)
         .unwrap()
@@ -162,9 +163,9 @@ fn flips_move_through_crops_and_resizes() {
     assert_close(&run(&picture, true), &run(&mirrored, false), "flip first");
 }
 
-/// torchvision: `Normalize(mean, std)(to_tensor(view))`, channels first.
+/// torchvision: `Normalize(mean, std)(to_tensor(view))`, here with the channels last.
 #[test]
-fn inputs_are_normalised_planes_of_the_view() {
+fn inputs_are_the_normalised_view() {
     let normalization = Normalization {
         mean: [0.485, 0.456, 0.406],
         std: [0.229, 0.224, 0.225],
@@ -173,6 +174,7 @@ fn inputs_are_normalised_planes_of_the_view() {
         size: 24,
         train: vec![Step::RandomResizedCrop, Step::HorizontalFlip],
         eval: vec![Step::Resize(24), Step::CenterCrop(None)],
+        views: Views::Fresh,
     };
     let transform = Transform::new(&spec, normalization).unwrap();
     let (picture, mut scratch) = (picture(97, 61), Scratch::default());
@@ -192,11 +194,11 @@ fn inputs_are_normalised_planes_of_the_view() {
                 &mut input,
             )
             .unwrap();
-        for (c, plane) in input.chunks_exact(24 * 24).enumerate() {
-            for (value, pixel) in plane.iter().zip(view.rgb.chunks_exact(3)) {
+        for (values, pixel) in input.chunks_exact(3).zip(view.rgb.chunks_exact(3)) {
+            for c in 0..3 {
                 let expected =
                     (f32::from(pixel[c]) / 255.0 - normalization.mean[c]) / normalization.std[c];
-                assert_eq!(*value, expected);
+                assert_eq!(values[c], expected);
             }
         }
         let mut again = vec![0.0; transform.input_len()];

@@ -6,7 +6,9 @@ use toml::Table;
 
 use crate::{
     Builder, OptionError, Pass,
-    layers::{Conv2d, ConvOptions, Dropout, Flatten, Layer, Linear, MaxPool2d, Relu, Sequential},
+    layers::{
+        Conv2d, ConvOptions, ConvUnit, Dropout, Flatten, Layer, Linear, MaxPool2d, Relu, Sequential,
+    },
     options::{OptionInfo, Options},
     registry::{Backbone, Dimensions, Entry, IMAGENET_MEAN, IMAGENET_STD, same_name},
 };
@@ -139,14 +141,10 @@ impl ConvNet {
         for (i, &next) in settings.depth.iter().enumerate() {
             let layer = i + 1;
             let options = ConvOptions::square(5).padding(2);
-            features.push(Conv2d::new(
-                &builder.scope(format!("conv{layer}")),
-                maps,
-                next,
-                &options,
-            )?);
-            features.push(Relu::new(&builder.scope(format!("relu{layer}"))));
-            features.push(MaxPool2d::new(&builder.scope(format!("pool{layer}")), 2, 2));
+            let scope = |name: &str| builder.scope(format!("{name}{layer}"));
+            let conv = Conv2d::new(&scope("conv"), maps, next, &options)?;
+            let unit = ConvUnit::new(conv).relu(Relu::new(&scope("relu")));
+            features.push(unit.pool(MaxPool2d::new(&scope("pool"), 2, 2)));
             maps = next;
         }
         let last = settings.last_size(dimensions.size);
@@ -175,7 +173,7 @@ impl ConvNet {
 
 impl Backbone for ConvNet {
     fn features(&self, x: &Tensor, pass: &Pass<'_>) -> candle_core::Result<Tensor> {
-        let (_, _, height, width) = x.dims4()?;
+        let (_, height, width, _) = x.dims4()?;
         if (height, width) != (self.size, self.size) {
             candle_core::bail!(
                 "the network was built for pictures of {0}×{0} pixels and got {height}×{width}",

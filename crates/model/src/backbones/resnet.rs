@@ -1,12 +1,14 @@
 //! Residual networks (He et al. 2016), in torchvision's layout.
 
 use candle_core::{Result, Tensor};
+use graft_ops::Then;
 
 use crate::{
     Builder, Pass,
     init::WeightInit,
     layers::{
-        BatchNorm2d, Conv2d, ConvOptions, GlobalAvgPool, Layer, Linear, MaxPool2d, Relu, Sequential,
+        BatchNorm2d, Conv2d, ConvOptions, ConvUnit, GlobalAvgPool, Layer, Linear, MaxPool2d, Relu,
+        Sequential,
     },
     options::Options,
     registry::{
@@ -48,52 +50,59 @@ fn conv(builder: &Builder, inputs: usize, outputs: usize, options: ConvOptions) 
 
 /// Two 3×3 convolutions beside a shortcut.
 struct BasicBlock {
+    first: ConvUnit,
+    second: Conv2d,
+    norm: BatchNorm2d,
+    shortcut: Option<ConvUnit>,
+    /// The name of the sum.
     name: String,
-    residual: Sequential,
-    shortcut: Sequential,
     relu: Relu,
 }
 
 impl BasicBlock {
     fn new(builder: &Builder, inputs: usize, outputs: usize, stride: usize) -> Result<Self> {
         let same = ConvOptions::square(3).padding(1);
-        let residual = Sequential::new()
-            .with(conv(
-                &builder.scope("conv1"),
-                inputs,
-                outputs,
-                same.stride(stride),
-            )?)
-            .with(BatchNorm2d::new(&builder.scope("bn1"), outputs)?)
-            .with(Relu::new(&builder.scope("relu1")))
-            .with(conv(&builder.scope("conv2"), outputs, outputs, same)?)
-            .with(BatchNorm2d::new(&builder.scope("bn2"), outputs)?);
-        let mut shortcut = Sequential::new();
-        if stride != 1 || inputs != outputs {
-            let builder = builder.scope("downsample");
+        let scope = |name: &str| builder.scope(name);
+        let first = conv(&scope("conv1"), inputs, outputs, same.stride(stride))?;
+        let first = ConvUnit::new(first)
+            .norm(BatchNorm2d::new(&scope("bn1"), outputs)?)
+            .relu(Relu::new(&scope("relu1")));
+        let second = conv(&scope("conv2"), outputs, outputs, same)?;
+        let norm = BatchNorm2d::new(&scope("bn2"), outputs)?;
+        let shortcut = if stride != 1 || inputs != outputs {
+            let scope = scope("downsample");
             let narrow = ConvOptions::square(1).stride(stride);
-            shortcut.push(conv(&builder.scope(0), inputs, outputs, narrow)?);
-            shortcut.push(BatchNorm2d::new(&builder.scope(1), outputs)?);
-        }
-        let relu = Relu::new(&builder.scope("relu2"));
+            let unit = ConvUnit::new(conv(&scope.scope(0), inputs, outputs, narrow)?);
+            Some(unit.norm(BatchNorm2d::new(&scope.scope(1), outputs)?))
+        } else {
+            None
+        };
         Ok(Self {
-            name: builder.scope("add").path().to_owned(),
-            residual,
+            first,
+            second,
+            norm,
             shortcut,
-            relu,
+            name: scope("add").path().to_owned(),
+            relu: Relu::new(&scope("relu2")),
         })
     }
 }
 
 impl Layer for BasicBlock {
     fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        let residual = self.residual.forward(x, pass)?;
-        let shortcut = self.shortcut.forward(x, pass)?;
-        let sum = graft_ops::add(pass.tape(), &residual, &shortcut)?;
+        let residual = self.first.forward(x, pass)?;
+        let residual = self.second.forward(&residual, pass)?;
+        self.norm.note(&residual, pass);
+        let shortcut = match &self.shortcut {
+            Some(shortcut) => shortcut.forward(x, pass)?,
+            None => x.clone(),
+        };
+        let y = self.norm.then(residual, Then::AddRelu(&shortcut), pass)?;
         if let Some(trace) = pass.trace() {
-            trace.note(&self.name, "add", &sum, &[], 0);
+            trace.note(&self.name, "add", &y, &[], 0);
         }
-        self.relu.forward(&sum, pass)
+        self.relu.note(&y, pass);
+        Ok(y)
     }
 }
 
@@ -106,11 +115,11 @@ struct ResNet {
 impl ResNet {
     fn new(blocks: [usize; 4], dimensions: Dimensions, builder: &Builder) -> Result<Self> {
         let stem = ConvOptions::square(7).stride(2).padding(3);
-        let mut features = Sequential::new()
-            .with(conv(&builder.scope("conv1"), 3, 64, stem)?)
-            .with(BatchNorm2d::new(&builder.scope("bn1"), 64)?)
-            .with(Relu::new(&builder.scope("relu")))
-            .with(MaxPool2d::new(&builder.scope("maxpool"), 3, 2).padding(1));
+        let stem = ConvUnit::new(conv(&builder.scope("conv1"), 3, 64, stem)?)
+            .norm(BatchNorm2d::new(&builder.scope("bn1"), 64)?)
+            .relu(Relu::new(&builder.scope("relu")))
+            .pool(MaxPool2d::new(&builder.scope("maxpool"), 3, 2).padding(1));
+        let mut features = Sequential::new().with(stem);
         let mut inputs = 64;
         for (stage, count) in blocks.into_iter().enumerate() {
             let outputs = 64 << stage;

@@ -6,7 +6,9 @@ use toml::Table;
 use crate::{
     Builder, OptionError, Pass,
     init::{BiasInit, WeightInit},
-    layers::{Conv2d, ConvOptions, Dropout, GlobalAvgPool, Layer, MaxPool2d, Relu, Sequential},
+    layers::{
+        Conv2d, ConvOptions, ConvUnit, Dropout, GlobalAvgPool, Layer, MaxPool2d, Relu, Sequential,
+    },
     options::{OptionInfo, Options},
     registry::{
         Backbone, Dimensions, Entry, IMAGENET_MEAN, IMAGENET_STD, WeightSource, at_least, same_name,
@@ -62,10 +64,11 @@ fn conv(
 
 /// A few 1×1 maps, expanded by 1×1 and 3×3 convolutions side by side.
 struct Fire {
+    squeeze: ConvUnit,
+    /// The convolutions side by side, each with its rectifier.
+    expand: [(Conv2d, Relu); 2],
+    /// The name of the concatenation.
     name: String,
-    squeeze: Sequential,
-    expand1x1: Sequential,
-    expand3x3: Sequential,
 }
 
 impl Fire {
@@ -75,21 +78,20 @@ impl Fire {
         squeeze: usize,
         expand: usize,
     ) -> candle_core::Result<Self> {
-        let unit = |name: &str, inputs, outputs, options| -> candle_core::Result<Sequential> {
-            Ok(Sequential::new()
-                .with(conv(&builder.scope(name), inputs, outputs, options)?)
-                .with(Relu::new(&builder.scope(format!("{name}_activation")))))
+        let unit = |name: &str, inputs, outputs, options| -> candle_core::Result<_> {
+            let conv = conv(&builder.scope(name), inputs, outputs, options)?;
+            let relu = Relu::new(&builder.scope(format!("{name}_activation")));
+            Ok((conv, relu))
         };
+        let (point, same) = (ConvOptions::square(1), ConvOptions::square(3).padding(1));
+        let (conv, relu) = unit("squeeze", inputs, squeeze, point)?;
         Ok(Self {
+            squeeze: ConvUnit::new(conv).relu(relu),
+            expand: [
+                unit("expand1x1", squeeze, expand, point)?,
+                unit("expand3x3", squeeze, expand, same)?,
+            ],
             name: builder.scope("cat").path().to_owned(),
-            squeeze: unit("squeeze", inputs, squeeze, ConvOptions::square(1))?,
-            expand1x1: unit("expand1x1", squeeze, expand, ConvOptions::square(1))?,
-            expand3x3: unit(
-                "expand3x3",
-                squeeze,
-                expand,
-                ConvOptions::square(3).padding(1),
-            )?,
         })
     }
 }
@@ -97,9 +99,15 @@ impl Fire {
 impl Layer for Fire {
     fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> candle_core::Result<Tensor> {
         let x = self.squeeze.forward(x, pass)?;
-        let narrow = self.expand1x1.forward(&x, pass)?;
-        let wide = self.expand3x3.forward(&x, pass)?;
-        let y = graft_ops::cat(pass.tape(), &[&narrow, &wide], 1)?;
+        let mut parts = Vec::with_capacity(self.expand.len());
+        for (conv, relu) in &self.expand {
+            let y = conv.forward(&x, pass)?;
+            // It is rectified on its way into the whole.
+            relu.note(&y, pass);
+            parts.push(y);
+        }
+        let parts: Vec<&Tensor> = parts.iter().collect();
+        let y = graft_ops::cat_relu(pass.tape(), &parts, 3)?;
         if let Some(trace) = pass.trace() {
             trace.note(&self.name, "concatenate", &y, &[], 0);
         }
@@ -120,15 +128,12 @@ impl SqueezeNet {
         let fire = |layer: usize, inputs, squeeze, expand| {
             Fire::new(&scope.scope(layer), inputs, squeeze, expand)
         };
+        let stem = ConvOptions::square(3).stride(2);
+        let stem = ConvUnit::new(conv(&scope.scope(0), 3, 64, stem)?)
+            .relu(Relu::new(&scope.scope(1)))
+            .pool(pool(2));
         let features = Sequential::new()
-            .with(conv(
-                &scope.scope(0),
-                3,
-                64,
-                ConvOptions::square(3).stride(2),
-            )?)
-            .with(Relu::new(&scope.scope(1)))
-            .with(pool(2))
+            .with(stem)
             .with(fire(3, 64, 16, 64)?)
             .with(fire(4, 128, 16, 64)?)
             .with(pool(5))
@@ -143,15 +148,10 @@ impl SqueezeNet {
         let options = ConvOptions::square(1)
             .weight(WeightInit::Normal(0.01))
             .bias(BiasInit::Constant(0.0));
+        let conv = Conv2d::new(&head.scope(1), 512, dimensions.classes, &options)?;
         let classifier = Sequential::new()
             .with(Dropout::new(&head.scope(0), dropout))
-            .with(Conv2d::new(
-                &head.scope(1),
-                512,
-                dimensions.classes,
-                &options,
-            )?)
-            .with(Relu::new(&head.scope(2)))
+            .with(ConvUnit::new(conv).relu(Relu::new(&head.scope(2))))
             .with(GlobalAvgPool::new(&head.scope(3)));
         Ok(Self {
             features,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Result, Tensor};
+use graft_ops::{Affine, BatchStatistics, Then};
 
 use super::Layer;
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     parameter::{Buffer, Kind, Parameter},
 };
 
-/// Batch norm over the channels of `(n, c, h, w)`.
+/// Batch norm over the channels of `(n, h, w, c)`.
 pub struct BatchNorm2d {
     name: String,
     weight: Arc<Parameter>,
@@ -49,28 +50,51 @@ impl BatchNorm2d {
     }
 }
 
+impl BatchNorm2d {
+    /// Batch norm and what follows it in one pass, for an `x` that has just been computed and that nobody else goes on using:
+    /// its memory may become that of the result. The layer is not noted: see [`BatchNorm2d::note`].
+    pub fn then(&self, x: Tensor, then: Then<'_>, pass: &Pass<'_>) -> Result<Tensor> {
+        let affine = Affine {
+            weight: self.weight.tensor(),
+            bias: self.bias.tensor(),
+            eps: self.eps,
+        };
+        if !pass.uses_batch_statistics() {
+            let running = [self.running_mean.values(), self.running_var.values()];
+            return graft_ops::batch_norm_eval_then(pass.tape(), x, running, &affine, then);
+        }
+        let (y, statistics) = graft_ops::batch_norm_train_then(pass.tape(), &x, &affine, then)?;
+        self.update_running(&statistics)?;
+        Ok(y)
+    }
+
+    fn update_running(&self, batch: &BatchStatistics) -> Result<()> {
+        let (mean, var) = (&self.running_mean.var, &self.running_var.var);
+        graft_ops::update_running(mean, var, batch, self.momentum)
+    }
+
+    /// Notes the layer, whose output has the shape of `y`.
+    pub fn note(&self, y: &Tensor, pass: &Pass<'_>) {
+        if let Some(trace) = pass.trace() {
+            let parameters = [Some(&self.weight), Some(&self.bias)];
+            trace.note(&self.name, "batch norm", y, &parameters, 0);
+        }
+    }
+}
+
 impl Layer for BatchNorm2d {
     fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         let (weight, bias) = (self.weight.tensor(), self.bias.tensor());
         let y = if pass.uses_batch_statistics() {
             let (y, statistics) =
                 graft_ops::batch_norm_train(pass.tape(), x, weight, bias, self.eps)?;
-            let (mean, var) = (&self.running_mean.var, &self.running_var.var);
-            graft_ops::update_running(mean, var, &statistics, self.momentum)?;
+            self.update_running(&statistics)?;
             y
         } else {
             let (mean, var) = (self.running_mean.values(), self.running_var.values());
             graft_ops::batch_norm_eval(pass.tape(), x, mean, var, weight, bias, self.eps)?
         };
-        if let Some(trace) = pass.trace() {
-            trace.note(
-                &self.name,
-                "batch norm",
-                &y,
-                &[Some(&self.weight), Some(&self.bias)],
-                0,
-            );
-        }
+        self.note(&y, pass);
         Ok(y)
     }
 }

@@ -89,7 +89,7 @@ impl ConvOptions {
     }
 }
 
-/// A convolution over `(n, c, h, w)`.
+/// A convolution over `(n, h, w, c)`.
 pub struct Conv2d {
     name: String,
     weight: Arc<Parameter>,

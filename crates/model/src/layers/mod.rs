@@ -6,6 +6,7 @@ mod dropout;
 mod linear;
 mod pool;
 mod relu;
+mod unit;
 
 use candle_core::{Result, Tensor};
 
@@ -15,12 +16,13 @@ pub use dropout::Dropout;
 pub use linear::Linear;
 pub use pool::{Flatten, GlobalAvgPool, MaxPool2d};
 pub use relu::Relu;
+pub use unit::ConvUnit;
 
 use crate::Pass;
 
 /// A part of a network that turns one tensor into another.
 pub trait Layer: Send + Sync {
-    /// Runs the layer. In the layers of this module `x` is `(n, c, h, w)` unless the layer says otherwise.
+    /// Runs the layer. In the layers of this module `x` is `(n, h, w, c)` unless the layer says otherwise.
     fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor>;
 }
 

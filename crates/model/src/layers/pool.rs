@@ -42,17 +42,29 @@ impl MaxPool2d {
     }
 }
 
+impl MaxPool2d {
+    /// The windows.
+    pub fn windows(&self) -> &Pool2d {
+        &self.pool
+    }
+
+    /// Notes the layer with its output `y`.
+    pub fn note(&self, y: &Tensor, pass: &Pass<'_>) {
+        if let Some(trace) = pass.trace() {
+            trace.note(&self.name, "max pool", y, &[], 0);
+        }
+    }
+}
+
 impl Layer for MaxPool2d {
     fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         let y = graft_ops::max_pool2d(pass.tape(), x, &self.pool)?;
-        if let Some(trace) = pass.trace() {
-            trace.note(&self.name, "max pool", &y, &[], 0);
-        }
+        self.note(&y, pass);
         Ok(y)
     }
 }
 
-/// The mean of each map: `(n, c, h, w)` to `(n, c)`.
+/// The mean of each map: `(n, h, w, c)` to `(n, c)`.
 pub struct GlobalAvgPool {
     name: String,
 }

@@ -17,14 +17,19 @@ impl Relu {
             name: builder.path().to_owned(),
         }
     }
+
+    /// Notes the layer, whose output has the shape of `y`.
+    pub fn note(&self, y: &Tensor, pass: &Pass<'_>) {
+        if let Some(trace) = pass.trace() {
+            trace.note(&self.name, "relu", y, &[], 0);
+        }
+    }
 }
 
 impl Layer for Relu {
     fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
         let y = graft_ops::relu(pass.tape(), x)?;
-        if let Some(trace) = pass.trace() {
-            trace.note(&self.name, "relu", &y, &[], 0);
-        }
+        self.note(&y, pass);
         Ok(y)
     }
 }

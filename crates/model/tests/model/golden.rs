@@ -22,8 +22,9 @@ use crate::{
 const BATCH: usize = 4;
 /// What the first pass may differ by; the peer's own float32 and float64 differ by up to 7e-6.
 const FIRST: f64 = 3e-5;
-/// What may have become of that after ten steps, in which a unit or two near 0 may go the other way.
-const LATER: f64 = 1e-4;
+/// What may have become of that after ten steps, in which a unit or two near 0 may go the other way: then whole gradients
+/// differ, whichever of the two was nearer to the truth.
+const LATER: f64 = 1e-3;
 /// A number that takes ten steps is rounded ten times, by half of 2⁻²³ of its size or less.
 const ROUNDING: f64 = 5.0 * 1.2e-7;
 

@@ -19,10 +19,16 @@ pub(crate) fn made_up(name: &str, count: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Made-up pictures `(batch, 3, size, size)`.
+/// Made-up pictures `(batch, size, size, 3)`: the formula's are `(batch, 3, size, size)`.
 pub(crate) fn input(batch: usize, size: usize) -> Tensor {
     let values = made_up("input", batch * 3 * size * size);
-    Tensor::from_vec(values, (batch, 3, size, size), &Device::Cpu).unwrap()
+    channels_last(&Tensor::from_vec(values, (batch, 3, size, size), &Device::Cpu).unwrap())
+}
+
+/// PyTorch's `(n, c, h, w)` as `(n, h, w, c)`.
+pub(crate) fn channels_last(maps: &Tensor) -> Tensor {
+    let turned = maps.permute((0, 2, 3, 1)).unwrap();
+    turned.contiguous().unwrap()
 }
 
 /// Weights that keep the size of activations; scales near 1; small biases; positive variances.

@@ -6,7 +6,10 @@ use candle_core::Device;
 use graft_model::{Network, Pass, WeightFile};
 use graft_ops::Tape;
 
-use crate::{made_up::flat, network};
+use crate::{
+    made_up::{channels_last, flat},
+    network,
+};
 
 fn parameters(network: &Network) -> usize {
     network
@@ -61,7 +64,7 @@ fn check_logits(kind: &str, name: &str, classes: usize, size: usize) {
     let tape = Tape::disabled();
     let logits = flat(
         &network
-            .forward(&check["input"], &Pass::evaluation(&tape))
+            .forward(&channels_last(&check["input"]), &Pass::evaluation(&tape))
             .unwrap(),
     );
     let expected = flat(&check["logits"]);

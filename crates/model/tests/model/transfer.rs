@@ -246,11 +246,11 @@ fn wrong_inputs_are_errors() {
         message.contains("built for pictures of 32×32 pixels and got 16×16"),
         "{message}"
     );
-    let grey = input(1, 32).narrow(1, 0, 1).unwrap();
+    let grey = input(1, 32).narrow(3, 0, 1).unwrap();
     let message = convnet.forward(&grey, &pass).unwrap_err().to_string();
     assert_eq!(
         message,
-        "convnet takes pictures as (n, 3, height, width), found a tensor of shape [1, 1, 32, 32]"
+        "convnet takes pictures as (n, height, width, 3), found a tensor of shape [1, 32, 32, 1]"
     );
 }
 

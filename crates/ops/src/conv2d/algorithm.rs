@@ -1,29 +1,36 @@
 //! Which way of computing a convolution is taken for which sizes.
 
 use super::geometry::Geometry;
-use super::{dense, depthwise};
+use super::narrow::Narrow;
+use super::{depthwise, direct, winograd};
 
-/// The ways of computing a convolution. The choice depends on sizes only, never on the number of threads, so that results
-/// don't either. On another kind of processor the last bits may differ, as matrix products pick their kernels by it.
+/// The ways of computing a convolution. The choice depends on the sizes of a picture and of the kernel only: never on the
+/// number of threads, so that results don't either, and not on the batch, so that a picture's output does not depend on
+/// what else is in it. On another kind of processor the last bits may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Algorithm {
-    /// Matrix products with the input's patches as columns.
-    Columns,
-    /// One input channel per group: there is no matrix to multiply, so each plane is filtered directly.
+    /// Products over the input where it lies; for dense and grouped convolutions of any size. Where there are few outputs,
+    /// several pixels make up one place.
+    Direct,
+    /// F(4×4, 3×3), for 3×3 kernels without stride.
+    Winograd,
+    /// Every channel for itself.
     Depthwise,
 }
 
 impl Algorithm {
     /// The way for these sizes.
     pub(super) fn of(g: &Geometry) -> Self {
-        if g.group_channels() == 1 && g.groups > 1 {
+        if depthwise::suits(g) {
             Self::Depthwise
+        } else if winograd::suits(g) {
+            Self::Winograd
         } else {
-            Self::Columns
+            Self::Direct
         }
     }
 
-    /// The output from input, weight and bias.
+    /// The output, (n, h', w', o), from input, weight and bias.
     pub(super) fn forward(
         self,
         g: &Geometry,
@@ -32,23 +39,35 @@ impl Algorithm {
         bias: Option<&[f32]>,
     ) -> Vec<f32> {
         match self {
-            Self::Columns => dense::forward(g, x, weight, bias),
+            Self::Direct => match Narrow::of(g) {
+                Some(narrow) => narrow.forward(x, weight, bias),
+                None => direct::forward(&g.flattened(), x, weight, bias),
+            },
+            Self::Winograd => winograd::forward(g, x, weight, bias),
             Self::Depthwise => depthwise::forward(g, x, weight, bias),
         }
     }
 
-    /// The input's gradient from the output's.
+    /// The input's gradient, (n, h, w, c), from the output's.
     pub(super) fn input_gradient(self, g: &Geometry, dy: &[f32], weight: &[f32]) -> Vec<f32> {
         match self {
-            Self::Columns => dense::input_gradient(g, dy, weight),
+            Self::Direct => match Narrow::of_input_gradient(g) {
+                Some(narrow) => narrow.input_gradient(dy, weight),
+                None => direct::input_gradient(&g.flattened(), dy, weight),
+            },
+            Self::Winograd => winograd::input_gradient(g, dy, weight),
             Self::Depthwise => depthwise::input_gradient(g, dy, weight),
         }
     }
 
-    /// The weight's gradient from the output's.
+    /// The weight's gradient, (o, c/groups, kh, kw), from input and output's gradient.
     pub(super) fn weight_gradient(self, g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
         match self {
-            Self::Columns => dense::weight_gradient(g, x, dy),
+            Self::Direct => match Narrow::of(g) {
+                Some(narrow) => narrow.weight_gradient(x, dy),
+                None => direct::weight_gradient(&g.flattened(), x, dy),
+            },
+            Self::Winograd => winograd::weight_gradient(g, x, dy),
             Self::Depthwise => depthwise::weight_gradient(g, x, dy),
         }
     }

@@ -104,7 +104,7 @@ pub(super) struct Geometry {
 impl Geometry {
     pub(super) fn new(x: &Tensor, weight: &Tensor, conv: &Conv2d) -> Result<Self> {
         const OP: &str = "conv2d";
-        let [n, channels, h, w] = check::dims(OP, "the input", "(n, c, h, w)", x)?;
+        let [n, h, w, channels] = check::dims(OP, "the input", "(n, h, w, c)", x)?;
         let [outputs, per_group, kh, kw] =
             check::dims(OP, "the weight", "(o, c/groups, kh, kw)", weight)?;
         let groups = conv.groups;
@@ -139,11 +139,11 @@ impl Geometry {
     }
 
     pub(super) fn input_shape(&self) -> Shape {
-        (self.n, self.channels, self.y.input, self.x.input).into()
+        (self.n, self.y.input, self.x.input, self.channels).into()
     }
 
     pub(super) fn output_shape(&self) -> Shape {
-        (self.n, self.outputs, self.y.output, self.x.output).into()
+        (self.n, self.y.output, self.x.output, self.outputs).into()
     }
 
     pub(super) fn weight_shape(&self) -> Shape {
@@ -166,14 +166,6 @@ impl Geometry {
         self.outputs / self.groups
     }
 
-    pub(super) fn input_plane(&self) -> usize {
-        self.y.input * self.x.input
-    }
-
-    pub(super) fn output_plane(&self) -> usize {
-        self.y.output * self.x.output
-    }
-
     pub(super) fn kernel_area(&self) -> usize {
         self.y.kernel * self.x.kernel
     }
@@ -185,17 +177,32 @@ impl Geometry {
 
     /// Multiplications of one pass.
     pub(super) fn work(&self) -> usize {
-        self.n * self.outputs * self.output_plane() * self.depth()
+        self.n * self.outputs * self.y.output * self.x.output * self.depth()
     }
 
-    /// Whether the columns of the input are the input itself.
-    pub(super) fn is_pointwise(&self) -> bool {
+    /// The same convolution, its pixels arranged in lines of a good length, where it looks at each pixel for itself.
+    pub(super) fn flattened(&self) -> Self {
+        /// Pixels of a line at most.
+        const LINE: usize = 448;
         let plain = |axis: &Axis| axis.kernel == 1 && axis.stride == 1 && axis.padding == 0;
-        plain(&self.y) && plain(&self.x)
-    }
-
-    /// Whether an output row is as long as an input row and moves along with it, so that whole planes can be shifted.
-    pub(super) fn keeps_rows(&self) -> bool {
-        self.y.stride == 1 && self.x.stride == 1 && self.x.output == self.x.input
+        let pixels = self.n * self.y.input * self.x.input;
+        if pixels == 0 || !plain(&self.y) || !plain(&self.x) {
+            return *self;
+        }
+        let longest = (1..=LINE.min(pixels))
+            .rev()
+            .find(|line| pixels.is_multiple_of(*line));
+        let line = longest.unwrap_or(1).max(self.x.input);
+        let axis = |axis: &Axis, len| Axis {
+            input: len,
+            output: len,
+            ..*axis
+        };
+        Self {
+            n: 1,
+            y: axis(&self.y, pixels / line),
+            x: axis(&self.x, line),
+            ..*self
+        }
     }
 }

@@ -1,11 +1,16 @@
 //! Convolution in two dimensions: dense, grouped and depthwise, with its three gradients.
 
 mod algorithm;
-mod columns;
-mod dense;
 mod depthwise;
+mod direct;
+mod filters;
 mod geometry;
+mod margin;
+mod narrow;
 mod operation;
+mod panels;
+mod taps;
+mod winograd;
 
 pub use geometry::Conv2d;
 pub use operation::conv2d;

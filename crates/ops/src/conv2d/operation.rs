@@ -6,12 +6,11 @@ use super::algorithm::Algorithm;
 use super::geometry::{Conv2d, Geometry};
 use crate::check;
 use crate::kernel::{Kernel, run1, run2, run3};
-use crate::parallel::for_each_chunk;
-use crate::reduce::sum;
+use crate::reduce::column_sums;
 use crate::tape::Tape;
 
-/// The cross-correlation of x, (n, c, h, w), with `weight`, (o, c/groups, kh, kw), plus `bias`, (o), as
-/// `torch.nn.functional.conv2d`: (n, o, h', w').
+/// The cross-correlation of x, (n, h, w, c), with `weight`, (o, c/groups, kh, kw), plus `bias`, (o), as
+/// `torch.nn.functional.conv2d`: (n, h', w', o).
 pub fn conv2d(
     tape: &Tape,
     x: &Tensor,
@@ -111,14 +110,6 @@ impl Kernel<1> for BiasGrad {
     }
 
     fn cpu(&self, [dy]: [&[f32]; 1]) -> Result<Vec<f32>> {
-        let (outputs, plane) = (self.0.outputs, self.0.output_plane());
-        let mut db = vec![0.0; outputs];
-        for_each_chunk(&mut db, 1, dy.len(), |o, db| {
-            let total: f64 = (0..self.0.n)
-                .map(|n| sum(&dy[(n * outputs + o) * plane..][..plane]))
-                .sum();
-            db[0] = total as f32;
-        });
-        Ok(db)
+        Ok(column_sums(dy, self.0.outputs))
     }
 }

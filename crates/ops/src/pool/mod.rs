@@ -1,10 +1,11 @@
-//! Pooling over windows, and over whole planes.
+//! Pooling over windows, and over whole maps.
 
 mod average;
 mod max;
 
 pub use average::{avg_pool2d, global_avg_pool};
-pub use max::max_pool2d;
+pub(crate) use max::{Band, Noted, Places};
+pub use max::{max_pool2d, max_pool2d_relu};
 
 use candle_core::{Result, Shape, Tensor};
 
@@ -37,16 +38,16 @@ impl Pool2d {
 
 /// A pooling layer on an input of known size.
 #[derive(Clone, Copy)]
-struct Geometry {
-    n: usize,
-    c: usize,
-    y: Axis,
-    x: Axis,
+pub(crate) struct Geometry {
+    pub(crate) n: usize,
+    pub(crate) c: usize,
+    pub(crate) y: Axis,
+    pub(crate) x: Axis,
 }
 
 impl Geometry {
-    fn new(op: &str, input: &Tensor, pool: &Pool2d) -> Result<Self> {
-        let [n, c, h, w] = check::dims(op, "the input", "(n, c, h, w)", input)?;
+    pub(crate) fn new(op: &str, input: &Tensor, pool: &Pool2d) -> Result<Self> {
+        let [n, h, w, c] = check::dims(op, "the input", "(n, h, w, c)", input)?;
         Ok(Self {
             n,
             c,
@@ -69,32 +70,44 @@ impl Geometry {
         })
     }
 
-    fn input(&self) -> Shape {
-        (self.n, self.c, self.y.input, self.x.input).into()
+    pub(crate) fn input(&self) -> Shape {
+        (self.n, self.y.input, self.x.input, self.c).into()
     }
 
-    fn output(&self) -> Shape {
-        (self.n, self.c, self.y.output, self.x.output).into()
+    pub(crate) fn output(&self) -> Shape {
+        (self.n, self.y.output, self.x.output, self.c).into()
     }
 
-    fn input_plane(&self) -> usize {
-        self.y.input * self.x.input
+    /// The length of one row of the input, all channels of its pixels.
+    pub(crate) fn input_row(&self) -> usize {
+        self.x.input * self.c
     }
 
-    fn output_plane(&self) -> usize {
-        self.y.output * self.x.output
+    /// The length of one row of the output, all channels of its pixels.
+    pub(crate) fn output_row(&self) -> usize {
+        self.x.output * self.c
     }
 
-    fn work(&self) -> usize {
-        self.n * self.c * self.output_plane() * self.y.kernel * self.x.kernel
+    /// The channels of one pixel of the input.
+    fn pixel<'a, T>(&self, input: &'a [T], n: usize, y: usize, x: usize) -> &'a [T] {
+        &input[((n * self.y.input + y) * self.x.input + x) * self.c..][..self.c]
+    }
+
+    /// The channels of one pixel of the output.
+    fn result<'a, T>(&self, output: &'a [T], n: usize, i: usize, j: usize) -> &'a [T] {
+        &output[((n * self.y.output + i) * self.x.output + j) * self.c..][..self.c]
+    }
+
+    pub(crate) fn work(&self) -> usize {
+        self.n * self.y.output * self.output_row() * self.y.kernel * self.x.kernel
     }
 }
 
 /// The windows along one axis.
 #[derive(Clone, Copy)]
-struct Axis {
-    input: usize,
-    output: usize,
+pub(crate) struct Axis {
+    pub(crate) input: usize,
+    pub(crate) output: usize,
     kernel: usize,
     stride: usize,
     padding: usize,
@@ -149,10 +162,25 @@ impl Axis {
     }
 
     /// The part of window `i` that lies inside the input.
-    fn window(&self, i: usize) -> std::ops::Range<usize> {
+    pub(crate) fn window(&self, i: usize) -> std::ops::Range<usize> {
         let start = i * self.stride;
         let end = (start + self.kernel).saturating_sub(self.padding);
         start.saturating_sub(self.padding)..end.min(self.input)
+    }
+
+    /// Which element of window `i`, padding included, lies at `place` of the input.
+    fn element(&self, i: usize, place: usize) -> usize {
+        place + self.padding - i * self.stride
+    }
+
+    /// The windows that `place` of the input lies in.
+    fn covering(&self, place: usize) -> std::ops::Range<usize> {
+        let place = place + self.padding;
+        let first = (place + 1)
+            .saturating_sub(self.kernel)
+            .div_ceil(self.stride);
+        let end = (place / self.stride + 1).min(self.output);
+        first.min(end)..end
     }
 
     /// The length of window `i` with the padding that it covers.

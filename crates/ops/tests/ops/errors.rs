@@ -2,9 +2,9 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use graft_ops::{
-    BatchStatistics, Conv2d, Pool2d, SgdStep, Tape, add, avg_pool2d, batch_norm_eval,
-    batch_norm_train, cat, conv2d, cross_entropy, dropout, flatten, global_avg_pool, linear,
-    max_pool2d, relu, reshape, sgd_step, softmax, update_running,
+    Affine, BatchStatistics, Conv2d, Pool2d, SgdStep, Tape, Then, add, avg_pool2d, batch_norm_eval,
+    batch_norm_train, batch_norm_train_then, cat, conv2d, cross_entropy, dropout, flatten,
+    global_avg_pool, linear, max_pool2d, relu, reshape, sgd_step, softmax, update_running,
 };
 
 use crate::arrays::{Array, values};
@@ -31,27 +31,27 @@ fn convolutions_that_do_not_fit() {
     let plain = Conv2d::default();
     refused(
         conv(&[3, 5, 5], &[4, 3, 3, 3], plain),
-        &["conv2d", "(n, c, h, w)", "[3, 5, 5]"],
+        &["conv2d", "(n, h, w, c)", "[3, 5, 5]"],
     );
     refused(
-        conv(&[1, 3, 5, 5], &[4, 3, 3], plain),
+        conv(&[1, 5, 5, 3], &[4, 3, 3], plain),
         &["conv2d", "weight", "[4, 3, 3]"],
     );
     refused(
-        conv(&[1, 3, 5, 5], &[4, 2, 3, 3], plain),
+        conv(&[1, 5, 5, 3], &[4, 2, 3, 3], plain),
         &["(4, 3, 3, 3)", "[4, 2, 3, 3]"],
     );
     refused(
-        conv(&[1, 3, 5, 5], &[4, 3, 3, 3], Conv2d { groups: 2, ..plain }),
+        conv(&[1, 5, 5, 3], &[4, 3, 3, 3], Conv2d { groups: 2, ..plain }),
         &["3 input", "4 output", "2 groups"],
     );
     refused(
-        conv(&[1, 3, 5, 5], &[4, 3, 3, 3], Conv2d { groups: 0, ..plain }),
+        conv(&[1, 5, 5, 3], &[4, 3, 3, 3], Conv2d { groups: 0, ..plain }),
         &["0 groups"],
     );
     refused(
         conv(
-            &[1, 3, 5, 5],
+            &[1, 5, 5, 3],
             &[4, 3, 3, 3],
             Conv2d {
                 stride: (0, 1),
@@ -62,7 +62,7 @@ fn convolutions_that_do_not_fit() {
     );
     refused(
         conv(
-            &[1, 3, 5, 5],
+            &[1, 5, 5, 3],
             &[4, 3, 3, 3],
             Conv2d {
                 dilation: (1, 0),
@@ -72,24 +72,24 @@ fn convolutions_that_do_not_fit() {
         &["dilation", "width"],
     );
     refused(
-        conv(&[1, 3, 5, 2], &[4, 3, 3, 3], plain),
+        conv(&[1, 5, 2, 3], &[4, 3, 3, 3], plain),
         &["spans 3", "width", "input of 2"],
     );
     refused(
-        conv(&[1, 3, 5, 2], &[4, 3, 0, 3], plain),
+        conv(&[1, 5, 2, 3], &[4, 3, 0, 3], plain),
         &["kernel's height"],
     );
     refused(
         conv2d(
             tape,
-            &t(&[1, 3, 5, 5]),
+            &t(&[1, 5, 5, 3]),
             &t(&[4, 3, 3, 3]),
             Some(&t(&[3])),
             &plain,
         ),
         &["bias", "[4]", "[3]"],
     );
-    let halves = t(&[1, 3, 5, 5])
+    let halves = t(&[1, 5, 5, 3])
         .to_dtype(DType::F64)
         .expect("it can be converted");
     refused(
@@ -101,7 +101,7 @@ fn convolutions_that_do_not_fit() {
 #[test]
 fn pools_that_do_not_fit() {
     let tape = &Tape::recording();
-    let pool = |p: Pool2d| max_pool2d(tape, &t(&[1, 2, 4, 4]), &p);
+    let pool = |p: Pool2d| max_pool2d(tape, &t(&[1, 4, 4, 2]), &p);
     let two = Pool2d::square(2);
     refused(
         pool(Pool2d {
@@ -131,7 +131,7 @@ fn pools_that_do_not_fit() {
         ceil_mode: true,
         ..two
     };
-    assert_eq!(pool(missing(5)).unwrap().dims(), [1, 2, 1, 1]);
+    assert_eq!(pool(missing(5)).unwrap().dims(), [1, 1, 1, 2]);
     refused(pool(missing(6)), &["window of 6", "input of 4"]);
     refused(
         avg_pool2d(tape, &t(&[2, 4, 4]), &two, true),
@@ -142,7 +142,7 @@ fn pools_that_do_not_fit() {
         &["global_avg_pool", "[2, 4]"],
     );
     refused(
-        global_avg_pool(tape, &t(&[2, 4, 0, 3])),
+        global_avg_pool(tape, &t(&[2, 0, 3, 4])),
         &["global_avg_pool", "empty"],
     );
 }
@@ -152,20 +152,34 @@ fn batch_norms_that_say_nothing() {
     let tape = &Tape::recording();
     let one = t(&[3]);
     refused(
-        batch_norm_train(tape, &t(&[1, 3, 1, 1]), &one, &one, 1e-5),
-        &["more than 1 value per channel", "[1, 3, 1, 1]"],
+        batch_norm_train(tape, &t(&[1, 1, 1, 3]), &one, &one, 1e-5),
+        &["more than 1 value per channel", "[1, 1, 1, 3]"],
     );
     refused(
         batch_norm_train(tape, &t(&[2, 3]), &one, &one, 1e-5),
-        &["(n, c, h, w)", "[2, 3]"],
+        &["(n, h, w, c)", "[2, 3]"],
     );
     refused(
-        batch_norm_train(tape, &t(&[2, 3, 1, 1]), &t(&[2]), &one, 1e-5),
+        batch_norm_train(tape, &t(&[2, 1, 1, 3]), &t(&[2]), &one, 1e-5),
         &["weight", "[3]", "[2]"],
     );
     refused(
-        batch_norm_eval(tape, &t(&[2, 3, 1, 1]), &one, &t(&[4]), &one, &one, 1e-5),
+        batch_norm_eval(tape, &t(&[2, 1, 1, 3]), &one, &t(&[4]), &one, &one, 1e-5),
         &["running variance", "[3]", "[4]"],
+    );
+    let affine = Affine {
+        weight: &one,
+        bias: &one,
+        eps: 1e-5,
+    };
+    refused(
+        batch_norm_train_then(
+            tape,
+            &t(&[2, 1, 2, 3]),
+            &affine,
+            Then::AddRelu(&t(&[2, 2, 1, 3])),
+        ),
+        &["added", "[2, 1, 2, 3]", "[2, 2, 1, 3]"],
     );
     let (mean, var) = (Array::zeros(&[3]).var(), Array::zeros(&[3]).var());
     let batch = BatchStatistics {
@@ -261,7 +275,7 @@ fn empty_batches_pass_through() -> Result<()> {
     let w = Array::normal(&[4, 3, 3, 3], 1).var();
     let y = conv2d(
         &tape,
-        &t(&[0, 3, 5, 5]),
+        &t(&[0, 5, 5, 3]),
         &w,
         None,
         &Conv2d {
@@ -269,7 +283,7 @@ fn empty_batches_pass_through() -> Result<()> {
             ..Conv2d::default()
         },
     )?;
-    assert_eq!(y.dims(), [0, 4, 5, 5]);
+    assert_eq!(y.dims(), [0, 5, 5, 4]);
     let y = max_pool2d(&tape, &relu(&tape, &y)?, &Pool2d::square(2))?;
     let y = linear(
         &tape,
@@ -291,7 +305,7 @@ fn empty_batches_pass_through() -> Result<()> {
 #[test]
 fn nan_reaches_every_result() -> Result<()> {
     let tape = &Tape::disabled();
-    let mut x = Array::normal(&[1, 1, 4, 4], 1);
+    let mut x = Array::normal(&[1, 4, 4, 1], 1);
     x.values[5] = f64::NAN;
     let x = x.tensor();
     let has_nan = |t: &Tensor| values(t).iter().any(|v| v.is_nan());

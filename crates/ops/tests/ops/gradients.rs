@@ -3,8 +3,9 @@
 
 use candle_core::{Result, Tensor, Var};
 use graft_ops::{
-    Conv2d, Pool2d, Tape, add, avg_pool2d, batch_norm_eval, batch_norm_train, cat, conv2d,
-    cross_entropy, dropout, flatten, global_avg_pool, linear, max_pool2d, relu, reshape,
+    Affine, Conv2d, Pool2d, Tape, Then, add, avg_pool2d, batch_norm_eval, batch_norm_eval_then,
+    batch_norm_train, batch_norm_train_then, cat, cat_relu, conv2d, cross_entropy, dropout,
+    flatten, global_avg_pool, linear, max_pool2d, max_pool2d_relu, relu, relu_in_place, reshape,
 };
 
 use crate::arrays::{Array, assert_close};
@@ -117,7 +118,7 @@ fn check_conv(x: [usize; 4], w: [usize; 4], conv: Conv2d) {
 #[test]
 fn conv2d_odd_and_not_square() {
     check_conv(
-        [2, 3, 5, 7],
+        [2, 5, 7, 3],
         [4, 3, 3, 3],
         Conv2d {
             padding: (1, 1),
@@ -125,7 +126,7 @@ fn conv2d_odd_and_not_square() {
         },
     );
     check_conv(
-        [1, 2, 7, 4],
+        [1, 7, 4, 2],
         [3, 2, 3, 2],
         Conv2d {
             stride: (2, 1),
@@ -138,7 +139,7 @@ fn conv2d_odd_and_not_square() {
 #[test]
 fn conv2d_strided_past_the_end() {
     check_conv(
-        [2, 2, 6, 5],
+        [2, 6, 5, 2],
         [3, 2, 2, 3],
         Conv2d {
             stride: (3, 2),
@@ -155,13 +156,13 @@ fn conv2d_dilated() {
         dilation: (2, 3),
         groups: 1,
     };
-    check_conv([1, 2, 6, 7], [2, 2, 3, 3], conv);
+    check_conv([1, 6, 7, 2], [2, 2, 3, 3], conv);
 }
 
 #[test]
 fn conv2d_padded_beyond_the_kernel() {
     check_conv(
-        [1, 1, 2, 3],
+        [2, 2, 3, 1],
         [2, 1, 2, 2],
         Conv2d {
             stride: (2, 2),
@@ -174,7 +175,7 @@ fn conv2d_padded_beyond_the_kernel() {
 #[test]
 fn conv2d_one_row_kernels() {
     check_conv(
-        [2, 2, 5, 6],
+        [2, 5, 6, 2],
         [3, 2, 1, 5],
         Conv2d {
             padding: (0, 2),
@@ -182,7 +183,7 @@ fn conv2d_one_row_kernels() {
         },
     );
     check_conv(
-        [2, 2, 6, 5],
+        [2, 6, 5, 2],
         [3, 2, 5, 1],
         Conv2d {
             padding: (2, 0),
@@ -193,9 +194,9 @@ fn conv2d_one_row_kernels() {
 
 #[test]
 fn conv2d_points() {
-    check_conv([2, 5, 3, 4], [3, 5, 1, 1], Conv2d::default());
+    check_conv([2, 3, 4, 5], [3, 5, 1, 1], Conv2d::default());
     check_conv(
-        [2, 3, 5, 4],
+        [2, 5, 4, 3],
         [3, 3, 1, 1],
         Conv2d {
             stride: (2, 2),
@@ -203,7 +204,7 @@ fn conv2d_points() {
         },
     );
     check_conv(
-        [1, 3, 2, 2],
+        [1, 2, 2, 3],
         [2, 3, 1, 1],
         Conv2d {
             padding: (1, 0),
@@ -215,7 +216,7 @@ fn conv2d_points() {
 #[test]
 fn conv2d_grouped() {
     check_conv(
-        [2, 4, 5, 4],
+        [2, 5, 4, 4],
         [6, 2, 3, 3],
         Conv2d {
             padding: (1, 1),
@@ -224,7 +225,7 @@ fn conv2d_grouped() {
         },
     );
     check_conv(
-        [2, 4, 3, 4],
+        [2, 3, 4, 4],
         [6, 2, 1, 1],
         Conv2d {
             groups: 2,
@@ -236,7 +237,7 @@ fn conv2d_grouped() {
 #[test]
 fn conv2d_depthwise() {
     check_conv(
-        [2, 3, 5, 6],
+        [2, 5, 6, 3],
         [3, 1, 3, 3],
         Conv2d {
             padding: (1, 1),
@@ -250,7 +251,7 @@ fn conv2d_depthwise() {
         dilation: (1, 2),
         groups: 2,
     };
-    check_conv([1, 2, 7, 6], [4, 1, 3, 3], conv);
+    check_conv([1, 7, 6, 2], [4, 1, 3, 3], conv);
 }
 
 #[test]
@@ -303,9 +304,14 @@ const POOLS: [Pool2d; 4] = [
 fn max_pool() {
     for pool in POOLS {
         check(
-            &[Array::distinct(&[2, 2, 5, 6], 1)],
+            &[Array::distinct(&[2, 5, 6, 2], 1)],
             |tape, t| max_pool2d(tape, &t[0], &pool),
             |a| plain::max_pool2d(&a[0], &pool),
+        );
+        check(
+            &[Array::distinct(&[2, 5, 6, 5], 1)],
+            |tape, t| max_pool2d_relu(tape, &t[0], &pool),
+            |a| plain::relu(&plain::max_pool2d(&a[0], &pool)),
         );
     }
 }
@@ -315,14 +321,14 @@ fn average_pool() {
     for pool in POOLS {
         for count in [false, true] {
             check(
-                &[Array::normal(&[2, 2, 5, 6], 1)],
+                &[Array::normal(&[2, 5, 6, 2], 1)],
                 |tape, t| avg_pool2d(tape, &t[0], &pool, count),
                 |a| plain::avg_pool2d(&a[0], &pool, count),
             );
         }
     }
     check(
-        &[Array::normal(&[2, 3, 5, 3], 1)],
+        &[Array::normal(&[2, 5, 3, 3], 1)],
         |tape, t| global_avg_pool(tape, &t[0]),
         |a| plain::global_avg_pool(&a[0]),
     );
@@ -331,7 +337,7 @@ fn average_pool() {
 #[test]
 fn batch_norm() {
     let inputs = [
-        Array::normal(&[2, 3, 3, 5], 1),
+        Array::normal(&[2, 3, 5, 3], 1),
         Array::normal(&[3], 2),
         Array::normal(&[3], 3),
     ];
@@ -363,15 +369,102 @@ fn batch_norm() {
 }
 
 #[test]
+fn batch_norm_and_what_follows() {
+    let mean = Array::normal(&[3], 4);
+    let var = Array {
+        dims: vec![3],
+        values: vec![0.25, 1.5, 0.5],
+    };
+    let inputs = [
+        Array::normal(&[2, 3, 5, 3], 1),
+        Array::normal(&[3], 2),
+        Array::normal(&[3], 3),
+        Array::normal(&[2, 3, 5, 3], 6),
+    ];
+    for adds in [false, true] {
+        let inputs = if adds { &inputs[..] } else { &inputs[..3] };
+        let then = |t: &[Tensor]| t.get(3).cloned();
+        let sum =
+            |y: Array, a: &[Array]| plain::relu(&a.get(3).map_or(y.clone(), |z| plain::add(&y, z)));
+        check(
+            inputs,
+            |tape, t| {
+                let other = then(t);
+                let then = other.as_ref().map_or(Then::Relu, Then::AddRelu);
+                Ok(batch_norm_train_then(tape, &t[0], &affine(t), then)?.0)
+            },
+            |a| sum(plain::batch_norm_train(&a[0], &a[1], &a[2], 1e-3), a),
+        );
+        check(
+            inputs,
+            |tape, t| {
+                let other = then(t);
+                let then = other.as_ref().map_or(Then::Relu, Then::AddRelu);
+                // A fresh x, whose memory may be written over.
+                let x = reshape(tape, &t[0], t[0].shape())?;
+                let x = add(tape, &x, &x.zeros_like()?)?;
+                batch_norm_eval_then(tape, x, [&mean.tensor(), &var.tensor()], &affine(t), then)
+            },
+            |a| {
+                let y = plain::batch_norm(&a[0], &mean.values, &var.values, &a[1], &a[2], 1e-3);
+                sum(y, a)
+            },
+        );
+    }
+}
+
+/// Batch norm's second and third input.
+fn affine(t: &[Tensor]) -> Affine<'_> {
+    Affine {
+        weight: &t[1],
+        bias: &t[2],
+        eps: 1e-3,
+    }
+}
+
+#[test]
+fn batch_norm_and_pool() {
+    let mean = Array::normal(&[3], 4);
+    let var = Array {
+        dims: vec![3],
+        values: vec![0.25, 1.5, 0.5],
+    };
+    let inputs = [
+        Array::normal(&[2, 5, 6, 3], 1),
+        Array::normal(&[3], 2),
+        Array::normal(&[3], 3),
+    ];
+    let after = |y: &Array, pool: &Pool2d| plain::relu(&plain::max_pool2d(y, pool));
+    for pool in POOLS {
+        let then = Then::ReluMaxPool(&pool);
+        check(
+            &inputs,
+            |tape, t| Ok(batch_norm_train_then(tape, &t[0], &affine(t), then)?.0),
+            |a| after(&plain::batch_norm_train(&a[0], &a[1], &a[2], 1e-3), &pool),
+        );
+        check(
+            &inputs,
+            |tape, t| {
+                let running = [&mean.tensor(), &var.tensor()];
+                batch_norm_eval_then(tape, t[0].clone(), running, &affine(t), then)
+            },
+            |a| {
+                let y = plain::batch_norm(&a[0], &mean.values, &var.values, &a[1], &a[2], 1e-3);
+                after(&y, &pool)
+            },
+        );
+    }
+}
+
+#[test]
 fn rectifier() {
+    let x = [Array::distinct(&[3, 4, 5], 1)];
+    check(&x, |tape, t| relu(tape, &t[0]), |a| plain::relu(&a[0]));
+    let inputs = [Array::normal(&[3, 5], 1), Array::normal(&[4, 5], 2)];
     check(
-        &[Array::distinct(&[3, 4, 5], 1)],
-        |tape, t| relu(tape, &t[0]),
-        |a| {
-            let mut y = a[0].clone();
-            y.values.iter_mut().for_each(|v| *v = v.max(0.0));
-            y
-        },
+        &inputs,
+        |tape, t| relu_in_place(tape, linear(tape, &t[0], &t[1], None)?),
+        |a| plain::relu(&plain::linear(&a[0], &a[1], None)),
     );
 }
 
@@ -428,6 +521,13 @@ fn sums_and_shapes() {
             ..a[0].clone()
         },
     );
+    for dims in [[2, 3, 4, 5], [3, 1, 1, 4], [2, 3, 2, 1]] {
+        check(
+            &[Array::normal(&dims, 3)],
+            |tape, t| flatten(tape, &t[0]),
+            |a| plain::flatten(&a[0]),
+        );
+    }
     check(
         &two[..1],
         |tape, t| reshape(tape, &t[0], (4, 6)),
@@ -451,19 +551,12 @@ fn concatenation_along_each_dimension() {
         check(
             &parts,
             |tape, t| cat(tape, &t.iter().collect::<Vec<_>>(), dim),
-            |a| {
-                let outer: usize = a[0].dims[..dim].iter().product();
-                let mut dims = a[0].dims.clone();
-                dims[dim] = a.iter().map(|a| a.dims[dim]).sum();
-                let mut values = Vec::new();
-                for i in 0..outer {
-                    for part in a {
-                        let len = part.values.len() / outer;
-                        values.extend_from_slice(&part.values[i * len..][..len]);
-                    }
-                }
-                Array { dims, values }
-            },
+            |a| plain::cat(a, dim),
+        );
+        check(
+            &parts,
+            |tape, t| cat_relu(tape, &t.iter().collect::<Vec<_>>(), dim),
+            |a| plain::relu(&plain::cat(a, dim)),
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The operations as plain loops in double precision, straight from the documentation of `torch`.
+//! The operations as plain loops in double precision, straight from the documentation of `torch`; maps are (n, h, w, c).
 
 use graft_ops::{Conv2d, Pool2d};
 
@@ -21,9 +21,9 @@ fn conv_terms(
 ) -> Vec<usize> {
     let out =
         |i: usize, k: usize, s: usize, p: usize, d: usize| (i + 2 * p - d * (k - 1) - 1) / s + 1;
-    let oh = out(x[2], w[2], conv.stride.0, conv.padding.0, conv.dilation.0);
-    let ow = out(x[3], w[3], conv.stride.1, conv.padding.1, conv.dilation.1);
-    let y = [x[0], w[0], oh, ow];
+    let oh = out(x[1], w[2], conv.stride.0, conv.padding.0, conv.dilation.0);
+    let ow = out(x[2], w[3], conv.stride.1, conv.padding.1, conv.dilation.1);
+    let y = [x[0], oh, ow, w[0]];
     let per_group = w[0] / conv.groups;
     for n in 0..x[0] {
         for o in 0..w[0] {
@@ -37,13 +37,13 @@ fn conv_terms(
                                 let ix = (j * conv.stride.1 + kx * conv.dilation.1)
                                     .checked_sub(conv.padding.1);
                                 if let (Some(iy), Some(ix)) = (iy, ix)
-                                    && iy < x[2]
-                                    && ix < x[3]
+                                    && iy < x[1]
+                                    && ix < x[2]
                                 {
                                     let channel = o / per_group * w[1] + c;
                                     term(
-                                        at(y, [n, o, i, j]),
-                                        at(x, [n, channel, iy, ix]),
+                                        at(y, [n, i, j, o]),
+                                        at(x, [n, iy, ix, channel]),
                                         at(w, [o, c, ky, kx]),
                                     );
                                 }
@@ -58,15 +58,14 @@ fn conv_terms(
 }
 
 pub(crate) fn conv2d(x: &Array, w: &Array, b: Option<&Array>, conv: &Conv2d) -> Array {
-    let dims = conv_terms([0, 0, four(x)[2], four(x)[3]], four(w), conv, |_, _, _| {});
+    let dims = conv_terms([0, four(x)[1], four(x)[2], 0], four(w), conv, |_, _, _| {});
     let mut y = Array::zeros(&[x.dims[0], dims[1], dims[2], dims[3]]);
     conv_terms(four(x), four(w), conv, |o, i, k| {
         y.values[o] += x.values[i] * w.values[k];
     });
     if let Some(b) = b {
-        let plane = dims[2] * dims[3];
         for (i, y) in y.values.iter_mut().enumerate() {
-            *y += b.values[i / plane % dims[1]];
+            *y += b.values[i % dims[3]];
         }
     }
     y
@@ -80,9 +79,8 @@ pub(crate) fn conv2d_gradients(x: &Array, w: &Array, dy: &Array, conv: &Conv2d) 
         dw.values[k] += dy.values[o] * x.values[i];
     });
     let mut db = Array::zeros(&[w.dims[0]]);
-    let plane = dy.dims[2] * dy.dims[3];
     for (i, dy) in dy.values.iter().enumerate() {
-        db.values[i / plane % w.dims[0]] += dy;
+        db.values[i % w.dims[0]] += dy;
     }
     [dx, dw, db]
 }
@@ -131,28 +129,31 @@ pub(crate) fn windows(
 fn pool(x: &Array, pool: &Pool2d, window: impl Fn(&[f64], usize) -> f64) -> Array {
     let dims = four(x);
     let ys = windows(
-        dims[2],
+        dims[1],
         pool.kernel.0,
         pool.stride.0,
         pool.padding.0,
         pool.ceil_mode,
     );
     let xs = windows(
-        dims[3],
+        dims[2],
         pool.kernel.1,
         pool.stride.1,
         pool.padding.1,
         pool.ceil_mode,
     );
-    let mut out = Array::zeros(&[dims[0], dims[1], ys.len(), xs.len()]);
+    let mut out = Array::zeros(&[dims[0], ys.len(), xs.len(), dims[3]]);
     let mut results = Vec::new();
-    for plane in x.values.chunks_exact(dims[2] * dims[3]) {
+    for n in 0..dims[0] {
         for &(top, bottom, height) in &ys {
             for &(left, right, width) in &xs {
-                let values: Vec<f64> = (top..bottom)
-                    .flat_map(|i| plane[i * dims[3] + left..i * dims[3] + right].to_vec())
-                    .collect();
-                results.push(window(&values, height * width));
+                for c in 0..dims[3] {
+                    let values: Vec<f64> = (top..bottom)
+                        .flat_map(|i| (left..right).map(move |j| [n, i, j, c]))
+                        .map(|place| x.values[at(dims, place)])
+                        .collect();
+                    results.push(window(&values, height * width));
+                }
             }
         }
     }
@@ -178,22 +179,33 @@ pub(crate) fn avg_pool2d(x: &Array, p: &Pool2d, count_include_pad: bool) -> Arra
 }
 
 pub(crate) fn global_avg_pool(x: &Array) -> Array {
-    let plane = x.dims[2] * x.dims[3];
-    let mut y = Array::zeros(&x.dims[..2]);
-    for (y, x) in y.values.iter_mut().zip(x.values.chunks_exact(plane)) {
-        *y = x.iter().sum::<f64>() / plane as f64;
+    let (n, c) = (x.dims[0], x.dims[3]);
+    let map = x.dims[1] * x.dims[2];
+    let mut y = Array::zeros(&[n, c]);
+    for (i, x) in x.values.iter().enumerate() {
+        y.values[i / (map * c) * c + i % c] += x / map as f64;
     }
+    y
+}
+
+/// The maps of each picture one after another: (n, h, w, c) to (n, c·h·w).
+pub(crate) fn flatten(x: &Array) -> Array {
+    let dims = four(x);
+    let [n, h, w, c] = dims;
+    let mut y = Array::zeros(&[n, c * h * w]);
+    let mut places = (0..n).flat_map(|n| {
+        (0..c).flat_map(move |c| (0..h).flat_map(move |i| (0..w).map(move |j| [n, i, j, c])))
+    });
+    y.values
+        .fill_with(|| x.values[at(dims, places.next().expect("as many places as values"))]);
     y
 }
 
 /// Mean and biased variance of each channel.
 pub(crate) fn statistics(x: &Array) -> (Vec<f64>, Vec<f64>) {
-    let plane = x.dims[2] * x.dims[3];
-    (0..x.dims[1])
+    (0..x.dims[3])
         .map(|c| {
-            let values: Vec<f64> = (0..x.dims[0])
-                .flat_map(|n| x.values[(n * x.dims[1] + c) * plane..][..plane].to_vec())
-                .collect();
+            let values: Vec<f64> = x.values[c..].iter().copied().step_by(x.dims[3]).collect();
             let mean = values.iter().sum::<f64>() / values.len() as f64;
             let var = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
             (mean, var)
@@ -209,10 +221,9 @@ pub(crate) fn batch_norm(
     b: &Array,
     eps: f64,
 ) -> Array {
-    let plane = x.dims[2] * x.dims[3];
     let mut y = x.clone();
     for (i, y) in y.values.iter_mut().enumerate() {
-        let c = i / plane % x.dims[1];
+        let c = i % x.dims[3];
         *y = (*y - mean[c]) / (var[c] + eps).sqrt() * w.values[c] + b.values[c];
     }
     y
@@ -221,6 +232,53 @@ pub(crate) fn batch_norm(
 pub(crate) fn batch_norm_train(x: &Array, w: &Array, b: &Array, eps: f64) -> Array {
     let (mean, var) = statistics(x);
     batch_norm(x, &mean, &var, w, b, eps)
+}
+
+pub(crate) fn relu(x: &Array) -> Array {
+    let mut y = x.clone();
+    y.values.iter_mut().for_each(|v| *v = v.max(0.0));
+    y
+}
+
+pub(crate) fn add(a: &Array, b: &Array) -> Array {
+    let mut y = a.clone();
+    y.values
+        .iter_mut()
+        .zip(&b.values)
+        .for_each(|(y, b)| *y += b);
+    y
+}
+
+pub(crate) fn cat(parts: &[Array], dim: usize) -> Array {
+    let outer: usize = parts[0].dims[..dim].iter().product();
+    let mut dims = parts[0].dims.clone();
+    dims[dim] = parts.iter().map(|part| part.dims[dim]).sum();
+    let mut values = Vec::new();
+    for i in 0..outer {
+        for part in parts {
+            let len = part.values.len() / outer;
+            values.extend_from_slice(&part.values[i * len..][..len]);
+        }
+    }
+    Array { dims, values }
+}
+
+/// The gradients of input, weight and bias.
+pub(crate) fn linear_gradients(x: &Array, w: &Array, dy: &Array) -> [Array; 3] {
+    let (n, i, o) = (x.dims[0], x.dims[1], w.dims[0]);
+    let (mut dx, mut dw) = (Array::zeros(&x.dims), Array::zeros(&w.dims));
+    let mut db = Array::zeros(&[o]);
+    for r in 0..n {
+        for c in 0..o {
+            let dy = dy.values[r * o + c];
+            db.values[c] += dy;
+            for k in 0..i {
+                dx.values[r * i + k] += dy * w.values[c * i + k];
+                dw.values[c * i + k] += dy * x.values[r * i + k];
+            }
+        }
+    }
+    [dx, dw, db]
 }
 
 pub(crate) fn softmax(x: &Array) -> Array {

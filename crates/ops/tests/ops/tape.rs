@@ -1,10 +1,13 @@
 //! What the tape promises: gradients only where they are needed, sums where a tensor is used twice, errors where there is
 //! nothing to do.
 
-use candle_core::{Device, Result, Tensor};
-use graft_ops::{Conv2d, Tape, add, cat, conv2d, cross_entropy, linear, relu, reshape};
+use candle_core::{Device, Result, Tensor, Var};
+use graft_ops::{
+    Conv2d, Gradients, SgdStep, Tape, add, cat, conv2d, cross_entropy, linear, relu, reshape,
+    sgd_step, sgd_step_along,
+};
 
-use crate::arrays::{Array, assert_close, values};
+use crate::arrays::{Array, assert_close, bits, values};
 
 #[test]
 fn a_gradient_is_needed_by_variables_and_what_depends_on_them() -> Result<()> {
@@ -26,7 +29,7 @@ fn a_gradient_is_needed_by_variables_and_what_depends_on_them() -> Result<()> {
 
 #[test]
 fn frozen_layers_get_no_gradient_and_pass_none_on() -> Result<()> {
-    let x = Array::normal(&[2, 3, 5, 5], 1).tensor();
+    let x = Array::normal(&[2, 5, 5, 3], 1).tensor();
     let (frozen, head) = (
         Array::normal(&[4, 3, 3, 3], 2).tensor(),
         Array::normal(&[2, 36], 3).var(),
@@ -112,6 +115,55 @@ fn a_concatenation_of_one_tensor_is_differentiable() -> Result<()> {
         &Array::normal(&[2, 3], 2),
         0.0,
     );
+    Ok(())
+}
+
+/// The gradient of a wide linear layer is kept as factors; what comes out is the same either way.
+#[test]
+fn steps_along_a_gradient_that_is_not_written_out() -> Result<()> {
+    let (x, start) = (
+        Array::normal(&[3, 700], 1).tensor(),
+        Array::normal(&[90, 700], 2),
+    );
+    let dy = Array::normal(&[3, 90], 3).tensor();
+    let step = SgdStep {
+        lr: 0.1,
+        momentum: 0.9,
+        weight_decay: 0.01,
+    };
+    let gradients = |w: &Var| -> Result<Gradients> {
+        let tape = Tape::recording();
+        let y = linear(&tape, &x, w, None)?;
+        tape.backward_from(&y, &dy)
+    };
+    let (along, velocity) = (start.var(), Array::normal(&[90, 700], 4).var());
+    assert!(sgd_step_along(
+        &gradients(&along)?,
+        &along,
+        &velocity,
+        &step
+    )?);
+    let (with, other) = (start.var(), Array::normal(&[90, 700], 4).var());
+    let mut of_with = gradients(&with)?;
+    let gradient = of_with.take(&with).expect("a variable");
+    sgd_step(&with, &gradient, &other, &step)?;
+    assert_eq!(bits(&along), bits(&with));
+    assert_eq!(bits(&velocity), bits(&other));
+    assert!(of_with.get(&with).is_none() && !sgd_step_along(&of_with, &with, &other, &step)?);
+    assert_eq!(
+        bits(&along),
+        bits(&with),
+        "without a gradient nothing is changed"
+    );
+
+    // Used twice, it is a sum.
+    let w = start.var();
+    let tape = Tape::recording();
+    let (y, z) = (linear(&tape, &x, &w, None)?, linear(&tape, &x, &w, None)?);
+    let sum = add(&tape, &y, &z)?;
+    let twice = tape.backward_from(&sum, &dy)?;
+    let doubled = gradient.affine(2.0, 0.0)?;
+    assert_eq!(bits(twice.get(&w).expect("a variable")), bits(&doubled));
     Ok(())
 }
 

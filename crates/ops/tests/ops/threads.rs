@@ -2,8 +2,9 @@
 
 use candle_core::{Result, Tensor, Var};
 use graft_ops::{
-    Conv2d, Pool2d, SgdStep, Tape, add, avg_pool2d, batch_norm_eval, batch_norm_train, conv2d,
-    cross_entropy, dropout, flatten, linear, max_pool2d, relu, sgd_step,
+    Affine, Conv2d, Pool2d, SgdStep, Tape, Then, add, avg_pool2d, batch_norm_eval,
+    batch_norm_train, batch_norm_train_then, cat_relu, conv2d, cross_entropy, dropout, flatten,
+    linear, max_pool2d_relu, relu, sgd_step, sgd_step_along,
 };
 
 use crate::arrays::{Array, bits};
@@ -20,7 +21,7 @@ fn conv(stride: usize, padding: usize, groups: usize) -> Conv2d {
 /// A training step through every op that shares its work, with enough of it: all results, gradients and new parameters.
 fn step() -> Result<Vec<Tensor>> {
     let shapes: [&[usize]; 9] = [
-        &[5, 3, 50, 46],
+        &[5, 50, 46, 3],
         &[32, 3, 7, 7],
         &[32],
         &[32, 32, 3, 3],
@@ -44,7 +45,16 @@ fn step() -> Result<Vec<Tensor>> {
         padding: (1, 1),
         ceil_mode: true,
     };
-    let y2 = max_pool2d(&tape, &relu(&tape, &y1)?, &pool)?;
+    let affine = Affine {
+        weight: v(2),
+        bias: v(2),
+        eps: 1e-5,
+    };
+    let y1 = batch_norm_train_then(&tape, &y0, &affine, Then::AddRelu(&relu(&tape, &y1)?))?.0;
+    let y1 = cat_relu(&tape, &[&y1, &y0], 0)?;
+    let point = Pool2d::square(1);
+    let y1 = batch_norm_train_then(&tape, &y1, &affine, Then::ReluMaxPool(&point))?.0;
+    let y2 = max_pool2d_relu(&tape, &y1, &pool)?;
     let y3 = add(
         &tape,
         &conv2d(&tape, &y2, v(3), Some(v(2)), &conv(1, 1, 1))?,
@@ -69,25 +79,23 @@ fn step() -> Result<Vec<Tensor>> {
     };
     let y8 = flatten(&tape, &avg_pool2d(&tape, &y7, &pool, true)?)?;
     let y9 = linear(&tape, &dropout(&tape, &y8, 0.5, 3)?, v(7), Some(v(8)))?;
-    let loss = cross_entropy(&tape, &y9, &[0, 1, 2, 3, 299])?;
+    let loss = cross_entropy(&tape, &y9, &[0, 1, 2, 3, 299, 5, 6, 7, 8, 9])?;
     let mut all = vec![y0, y1, y2, y3, y4, y5, y6, y7, y8, y9, loss.clone()];
     all.extend([statistics.mean, statistics.var]);
     let mut gradients = tape.backward(&loss)?;
+    let step = SgdStep {
+        lr: 0.1,
+        momentum: 0.9,
+        weight_decay: 0.01,
+    };
     for var in &vars {
+        let velocity = Var::from_tensor(&var.zeros_like()?)?;
+        sgd_step_along(&gradients, var, &velocity, &step)?;
+        all.push(var.copy()?);
         let gradient = gradients
             .take(var)
             .expect("the loss depends on every variable");
-        let velocity = Var::from_tensor(&var.zeros_like()?)?;
-        sgd_step(
-            var,
-            &gradient,
-            &velocity,
-            &SgdStep {
-                lr: 0.1,
-                momentum: 0.9,
-                weight_decay: 0.01,
-            },
-        )?;
+        sgd_step(var, &gradient, &velocity, &step)?;
         all.extend([gradient, velocity.into_inner(), var.as_tensor().clone()]);
     }
     Ok(all)

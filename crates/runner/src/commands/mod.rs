@@ -1,10 +1,12 @@
 //! What the commands do. Each returns what goes to stdout; only progress and warnings are written to stderr here.
 
+mod bench;
 mod folders;
 mod report;
 mod summary;
 mod sweep;
 
+pub use bench::bench;
 pub use report::report;
 pub use summary::summary;
 pub use sweep::sweep;

@@ -11,15 +11,8 @@ use crate::{cli::SummaryArgs, failure::Failure, progress::DownloadProgress};
 
 /// Builds the network and prints its layers.
 pub fn summary(args: &SummaryArgs) -> Result<Answer, Failure> {
-    let entry = find(&args.model).map_err(Failure::bad_input)?;
-    let written = parse_options(&args.options)?;
-    let options = (entry.check)(&written).map_err(|error| {
-        Failure::bad_input(format!("{}: {error}", entry.name)).hint(known_options(entry.options))
-    })?;
-    let spec = ModelSpec {
-        kind: entry.name.to_owned(),
-        options,
-    };
+    let spec = model_of(&args.model, &args.options)?;
+    let entry = find(&spec.kind).map_err(Failure::bad_input)?;
     let size = args.size.map_or(entry.default_size, |size| size as usize);
     let bad = |error: ModelError| Failure::bad_input(error);
     let init = Init { seed: 0, repeat: 1 };
@@ -50,6 +43,19 @@ pub fn summary(args: &SummaryArgs) -> Result<Answer, Failure> {
     });
     let table = network.summary(args.batch_size as usize).map_err(bad)?;
     Ok(Answer::from(format!("{table}{text}")))
+}
+
+/// The network that `--model` and `--option` name, with every default filled in.
+pub(super) fn model_of(kind: &str, options: &[String]) -> Result<ModelSpec, Failure> {
+    let entry = find(kind).map_err(Failure::bad_input)?;
+    let written = parse_options(options)?;
+    let options = (entry.check)(&written).map_err(|error| {
+        Failure::bad_input(format!("{}: {error}", entry.name)).hint(known_options(entry.options))
+    })?;
+    Ok(ModelSpec {
+        kind: entry.name.to_owned(),
+        options,
+    })
 }
 
 fn known_options(options: &[graft_model::OptionInfo]) -> String {

@@ -2,13 +2,14 @@
 
 use graft_data::{
     GeneratedSpec, GeneratedTask, ImageFolderSpec, OnBadImage, SourceSpec, SplitFolders, Step,
-    StepError, TransformSpec,
+    StepError, TransformSpec, Views,
 };
 
 use super::{
-    fields::{Fields, Scope},
-    rules::{Flag, List, Parsed, Text, WebAddress, Whole, Word},
+    fields::{Fields, Scope, Sink},
+    rules::{Flag, List, Parsed, Rule, Text, WebAddress, Whole, Word},
     suggest::{nearest, one_of},
+    tree::{Node, Value},
 };
 
 type ReadSource = fn(&Fields<'_>) -> Option<SourceSpec>;
@@ -101,17 +102,63 @@ fn read_transform(fields: &Fields<'_>, source: Option<&SourceSpec>) -> Option<Tr
     if size.is_none() {
         fields.node("eval");
     }
-    let (size, eval) = (size? as u32, eval?);
+    let views = fields.or("views", &ViewsRule, Views::FRESH);
+    let (size, eval, views) = (size? as u32, eval?, views?);
     if fields.scope() == Scope::File {
         // A variant or the grid may change one of them yet.
         return None;
     }
     // Each list is checked beside one that is good, so that both are told about.
     let good = || vec![Step::CenterCrop(None)];
-    let with = |train, eval| TransformSpec { size, train, eval };
+    let with = |train, eval| TransformSpec {
+        size,
+        train,
+        eval,
+        views,
+    };
     let train = train.filter(|train| is_good(fields, "train", &with(train.clone(), good())));
     let eval = eval.filter(|eval| is_good(fields, "eval", &with(good(), eval.clone())));
     Some(with(train?, eval?))
+}
+
+/// `"fresh"` or a number of views.
+struct ViewsRule;
+
+impl Rule for ViewsRule {
+    type Value = Views;
+
+    fn expected(&self) -> String {
+        format!(
+            "`{}` or a whole number from 1 to {}",
+            Views::FRESH,
+            Views::MOST
+        )
+    }
+
+    fn read(&self, node: &Node, sink: &Sink) -> Option<Views> {
+        if let Value::Whole(number) = node.value
+            && (1..=i128::from(Views::MOST)).contains(&number)
+        {
+            return Some(Views::Fixed(number as u32));
+        }
+        if node.text() == Some(Views::FRESH) {
+            return Some(Views::Fresh);
+        }
+        let message = format!("expected {}, found {}", self.expected(), node.found());
+        let number = node.text().and_then(|text| text.trim().parse::<u32>().ok());
+        let near = node.text().and_then(|text| nearest(text, [Views::FRESH]));
+        let hint = match (number, near, &node.value) {
+            (Some(number), ..) => format!("write it without quotes: `views = {number}`"),
+            (_, Some(word), _) => format!("did you mean `\"{word}\"`?"),
+            (.., Value::Whole(number)) if *number > 0 => {
+                "`\"fresh\"` draws a new view every epoch".to_owned()
+            }
+            _ => "`views = 20` gives every training picture 20 views, `\"fresh\"` a new one every epoch"
+                .to_owned(),
+        };
+        sink.problem_with_hint(&node.origin, message, Some(hint));
+        None
+    }
 }
 
 /// Reports what is wrong with `list` of `transform`.

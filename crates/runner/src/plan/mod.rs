@@ -2,6 +2,7 @@
 
 mod estimate;
 mod id;
+mod sharing;
 
 use std::collections::BTreeMap;
 
@@ -14,9 +15,10 @@ use crate::experiment::{Experiment, Settings, Variant};
 
 pub use estimate::{Estimate, Line, Pictures, Work};
 pub use id::trial_id;
+pub use sharing::{Sharing, shared_features, sharing};
 
 /// Version of what the program makes of a [`TrialSpec`]; raised when the same spec gives another result.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The trials of an experiment and of those that its weights come from.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,6 +9,8 @@ pub struct TrialWork {
     pub kind: String,
     /// Epochs that are not done yet.
     pub epochs: f64,
+    /// How an epoch compares with those of other kinds, as long as none of this kind has been timed.
+    pub weight: f64,
 }
 
 /// The trials that are not done yet, by id, and what an epoch of their kinds has taken.
@@ -75,10 +77,10 @@ impl Outlook {
             return None;
         }
         let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
-        let seconds = self
-            .work
-            .values()
-            .map(|work| work.epochs * self.seconds(&work.kind).unwrap_or(mean));
+        let seconds = self.work.values().map(|work| {
+            let seconds = self.seconds(&work.kind);
+            work.epochs * seconds.unwrap_or(mean * work.weight)
+        });
         let (sum, longest) = seconds.fold((0.0_f64, 0.0_f64), |(sum, longest), s| {
             (sum + s, longest.max(s))
         });
@@ -127,6 +129,7 @@ mod tests {
                 TrialWork {
                     kind: kind.to_owned(),
                     epochs,
+                    weight: 1.0,
                 },
             )
         });
@@ -162,6 +165,16 @@ mod tests {
             outlook.measured("x", seconds);
         }
         assert_eq!(outlook.remaining(1), Some(Duration::from_secs(4)));
+    }
+
+    #[test]
+    fn a_light_kind_counts_by_its_weight_until_it_is_timed() {
+        let mut outlook = outlook(&[("a", "x", 1.0), ("b", "y", 10.0)]);
+        outlook.work.get_mut("b").unwrap().weight = 0.1;
+        outlook.measured("x", 2.0);
+        assert_eq!(outlook.remaining(1), Some(Duration::from_secs(4)));
+        outlook.measured("y", 3.0);
+        assert_eq!(outlook.remaining(1), Some(Duration::from_secs(32)));
     }
 
     #[test]

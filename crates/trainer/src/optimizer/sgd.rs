@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Result, Tensor, Var, bail};
-use graft_ops::{Gradients, SgdStep, sgd_step};
+use graft_ops::{Gradients, SgdStep, sgd_step_along};
 
 use super::Optimizer;
 
@@ -48,14 +48,12 @@ impl Sgd {
 impl Optimizer for Sgd {
     fn step(&mut self, gradients: &Gradients, lr: f64) -> Result<()> {
         for slot in &self.slots {
-            if let Some(gradient) = gradients.get(slot.parameter.as_tensor()) {
-                let step = SgdStep {
-                    lr: lr * slot.lr_factor,
-                    momentum: self.momentum,
-                    weight_decay: self.weight_decay,
-                };
-                sgd_step(&slot.parameter, gradient, &slot.velocity, &step)?;
-            }
+            let step = SgdStep {
+                lr: lr * slot.lr_factor,
+                momentum: self.momentum,
+                weight_decay: self.weight_decay,
+            };
+            sgd_step_along(gradients, &slot.parameter, &slot.velocity, &step)?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use crate::{
     cli::SweepArgs,
     experiment::Experiment,
     failure::Failure,
-    plan::{Estimate, Plan},
+    plan::{Estimate, Plan, Sharing, sharing},
     progress::rough,
 };
 
@@ -37,6 +37,22 @@ pub(super) fn dry_run(
     };
     let estimate = Estimate::new(&plan, |source| materials.pictures(source), finished);
     let mut text = estimate.to_string();
+    let planned = plan.trials.iter().zip(&standings);
+    let trials = planned.filter(|(_, standing)| matches!(standing, Standing::ToRun { .. }));
+    let trials = trials.map(|(trial, _)| trial);
+    for shared in sharing(trials, |trial| materials.pictures(&trial.spec.data.source)) {
+        let Sharing {
+            trials,
+            views,
+            passes,
+        } = shared;
+        let _ = writeln!(
+            text,
+            "shared: {views} {} of every picture for {trials} frozen {}, at most {passes} pictures through the backbone",
+            if views == 1 { "view" } else { "views" },
+            if trials == 1 { "trial" } else { "trials" },
+        );
+    }
     let left_alone = standings
         .iter()
         .filter(|s| matches!(s, Standing::Failed(_) | Standing::Blocked(_)))

@@ -16,9 +16,9 @@ use std::{
 };
 
 use graft_data::DataFolders;
-use graft_model::{TransferMode, WeightsFolders, WeightsSpec};
+use graft_model::{WeightsFolders, WeightsSpec};
 use graft_record::{ResultsFolder, TrialFolder, TrialKey, safe_name};
-use graft_trainer::Trial;
+use graft_trainer::{FeatureCache, Trial};
 
 use self::{
     closing::Closing,
@@ -36,13 +36,16 @@ use crate::{
     experiment::{Experiment, Problems, RawExperiment},
     failure::{Failure, printable},
     interrupt,
-    plan::{Plan, PlannedTrial},
+    plan::{Plan, PlannedTrial, shared_features},
     progress::{Outlook, Scene, TrialWork, display},
     schedule::{Job, Schedule, Settings, Stop, Tally, WorkerProgram},
 };
 
 /// Seconds between checkpoints of a running trial.
 const CHECKPOINT_SECONDS: f64 = 10.0;
+
+/// Where features of frozen backbones are kept, in the folder with all results.
+const FEATURE_FOLDER: &str = ".cache/features";
 
 /// A trial that still runs longer than this is moved to idle cores.
 const WORTH_MOVING: Duration = Duration::from_secs(15);
@@ -275,6 +278,7 @@ impl Run<'_> {
             results: results_root(&self.args.results_dir, &trial.experiment),
             data_folders: self.data.search.clone(),
             weights_file,
+            features: self.feature_cache(),
             device: self.args.device.clone(),
             loader_threads: 1,
             checkpoint_seconds: CHECKPOINT_SECONDS,
@@ -289,6 +293,15 @@ impl Run<'_> {
             cohort: cohort(trial),
             trial: serde_json::to_value(handed)
                 .map_err(|error| Failure::bad_input(format!("{}: {error}", trial.key)))?,
+        })
+    }
+
+    /// Where the workers keep features of frozen backbones.
+    fn feature_cache(&self) -> Option<FeatureCache> {
+        let limit = (self.args.feature_cache * f64::from(1 << 30)) as u64;
+        (limit > 0).then(|| FeatureCache {
+            folder: self.args.results_dir.join(FEATURE_FOLDER),
+            limit,
         })
     }
 
@@ -333,18 +346,9 @@ fn job_id(trial: &PlannedTrial) -> String {
     format!("{}/{}", trial.experiment, trial.key.folder_name())
 }
 
-/// Trials with the same pictures share them in a worker's memory; with the same frozen backbone, its features too.
+/// Trials with the same pictures share them in a worker's memory; with the same fixed backbone, its features too.
 fn cohort(trial: &PlannedTrial) -> String {
-    let spec = &trial.spec;
-    let pictures = &spec.data_fingerprint;
-    if spec.transfer.mode == TransferMode::Frozen {
-        let weights = spec.weights_fingerprint.as_deref().unwrap_or("none");
-        return format!(
-            "{pictures} {weights} {:?} {:?}",
-            spec.model, spec.data.transform
-        );
-    }
-    pictures.clone()
+    shared_features(&trial.spec).unwrap_or_else(|| trial.spec.data_fingerprint.clone())
 }
 
 /// What is left to do, and how long epochs took in earlier sweeps.
@@ -353,31 +357,51 @@ fn outlook(
     standings: &[Standing],
     folder: impl Fn(&PlannedTrial) -> TrialFolder,
 ) -> Outlook {
-    let kind = |trial: &PlannedTrial| {
-        format!(
-            "{}/{}/{}",
-            trial.experiment, trial.key.variant, trial.key.cell
-        )
+    let kind = |trial: &PlannedTrial, finds_features: bool| {
+        let TrialKey { variant, cell, .. } = &trial.key;
+        let shared = if finds_features { "/shared" } else { "" };
+        format!("{}/{variant}/{cell}{shared}", trial.experiment)
     };
     let mut work = BTreeMap::new();
-    for (trial, standing) in plan.trials.iter().zip(standings) {
+    let find_features = finds_features(plan);
+    for ((trial, standing), &finds) in plan.trials.iter().zip(standings).zip(&find_features) {
         if let Standing::ToRun { epochs_done } = standing {
             let epochs = f64::from(trial.spec.recipe.epochs.saturating_sub(*epochs_done));
             work.insert(
                 job_id(trial),
                 TrialWork {
-                    kind: kind(trial),
+                    kind: kind(trial, finds),
                     epochs,
+                    weight: if finds { LIGHT } else { 1.0 },
                 },
             );
         }
     }
     let mut outlook = Outlook::new(work);
-    for trial in &plan.trials {
+    for (trial, &finds) in plan.trials.iter().zip(&find_features) {
         // Timing that can't be read says nothing.
         for row in folder(trial).timing().unwrap_or_default() {
-            outlook.measured(&kind(trial), row.seconds);
+            outlook.measured(&kind(trial, finds), row.seconds);
         }
     }
     outlook
+}
+
+/// An epoch on features that are there, as part of one that computes them.
+const LIGHT: f64 = 0.05;
+
+/// Whether each trial of the plan finds its features computed by those before it.
+fn finds_features(plan: &Plan) -> Vec<bool> {
+    let mut epochs_before: BTreeMap<String, u64> = BTreeMap::new();
+    let finds = plan.trials.iter().map(|PlannedTrial { spec, .. }| {
+        let (Some(views), Some(key)) = (spec.data.transform.fixed_views(), shared_features(spec))
+        else {
+            return false;
+        };
+        let before = epochs_before.entry(key).or_default();
+        let finds = *before >= u64::from(views);
+        *before += u64::from(spec.recipe.epochs);
+        finds
+    });
+    finds.collect()
 }

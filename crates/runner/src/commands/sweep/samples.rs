@@ -53,7 +53,7 @@ pub(super) fn write(
         .take(settings.train.batch_size.min(SHOWN_OF_BATCH))
         .enumerate()
     {
-        let mut stream = Stream::new(seed, Purpose::Augment, &[1, 1, index as u64]);
+        let mut stream = settings.transform.draws(seed, 1, 1, index as u64);
         if let Some(view) = viewer.view(Split::Train, index, Mode::Training, &mut stream) {
             samples.push((
                 sample(SampleKind::Batch, place, source, Split::Train, index),

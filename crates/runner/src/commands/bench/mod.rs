@@ -1,0 +1,139 @@
+//! `graft bench`: what a network costs on this machine.
+
+mod clock;
+mod input;
+mod memory;
+mod record;
+
+use std::{
+    io::{IsTerminal, stderr},
+    thread::available_parallelism,
+};
+
+use graft_data::{Batch, Normalization};
+use graft_model::{BatchNormMode, Init, ModelError, Network, TransferMode, TransferSpec};
+use graft_stream::{Purpose, Stream};
+use graft_trainer::{OptimizerSpec, StepBench};
+
+use self::{clock::median, record::Record};
+use super::{Answer, summary::model_of};
+use crate::{
+    cli::{BenchArgs, BenchPart, TransferArg},
+    failure::Failure,
+};
+
+/// Classes that the network tells apart.
+const CLASSES: usize = 2;
+/// The optimizer of the training step. The pace is that of a fine-tuning: it does not change the time.
+const OPTIMIZER: OptimizerSpec = OptimizerSpec::Sgd {
+    lr: 1e-4,
+    momentum: 0.9,
+    weight_decay: 0.0,
+};
+
+/// Measures training step, forward pass and input path.
+pub fn bench(args: &BenchArgs) -> Result<Answer, Failure> {
+    let spec = model_of(&args.model, &args.options)?;
+    let entry = graft_model::find(&spec.kind).map_err(Failure::bad_input)?;
+    let size = args.size.map_or(entry.default_size, |size| size as usize);
+    let threads = args.threads.map_or_else(
+        || available_parallelism().map_or(1, usize::from),
+        |threads| threads as usize,
+    );
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|error| {
+        Failure::bad_input(format!("can't start {threads} threads: {error}"))
+            .hint("choose fewer with --threads")
+    })?;
+    let wanted = |part| args.measure.contains(&part);
+    let files = wanted(BenchPart::Input)
+        .then(|| input::files(args.pictures.as_deref()))
+        .transpose()?;
+    let mut record = Record::new(args, spec, size, threads);
+    pool.install(|| measure_steps(args, &mut record))?;
+    if let Some(files) = files {
+        say("the input path");
+        let normalization = Normalization {
+            mean: entry.mean,
+            std: entry.std,
+        };
+        let times = input::measure(&files, size, normalization, args.seconds)?;
+        record.note_input(files.source, &times);
+    }
+    Ok(Answer::from(if args.json {
+        record.json_line()
+    } else {
+        record.to_string()
+    }))
+}
+
+/// Measures the steps on the current pool. The training step comes first, so that the peak is its own.
+fn measure_steps(args: &BenchArgs, record: &mut Record) -> Result<(), Failure> {
+    if args.measure.iter().all(|&part| part == BenchPart::Input) {
+        return Ok(());
+    }
+    record.memory_before_mb = memory::peak_mb();
+    let mut steps = prepare(args, record)?;
+    if args.measure.contains(&BenchPart::Train) {
+        say("the training step");
+        let time = median(args.seconds, || match steps.train_step() {
+            Ok(loss) if loss.is_finite() => Ok(()),
+            Ok(loss) => Err(Failure::some_failed(format!("the loss became {loss}"))),
+            Err(error) => Err(Failure::some_failed(error)),
+        })?;
+        record.note_train_step(time, memory::peak_mb());
+    }
+    if args.measure.contains(&BenchPart::Forward) {
+        say("the forward pass");
+        let time = median(args.seconds, || {
+            steps.forward().map_err(Failure::some_failed)
+        })?;
+        record.note_forward(time);
+    }
+    Ok(())
+}
+
+/// A network with initial weights, and made-up pictures for it.
+fn prepare(args: &BenchArgs, record: &Record) -> Result<StepBench, Failure> {
+    let (size, spec) = (record.size, &record.model_spec);
+    let bad = |error: ModelError| Failure::bad_input(error);
+    let device = graft_trainer::device::open("cpu").map_err(Failure::bad_input)?;
+    let init = Init { seed: 0, repeat: 1 };
+    let mut network = Network::build(spec, CLASSES, size, &init, &device).map_err(bad)?;
+    network.set_transfer(&TransferSpec {
+        mode: args.transfer.into(),
+        batch_norm: match args.transfer {
+            TransferArg::FineTune => BatchNormMode::Batch,
+            TransferArg::Frozen => BatchNormMode::Running,
+        },
+        head_lr: 1.0,
+    });
+    let batch = args.batch_size as usize;
+    memory::check(&network.summary(1).map_err(bad)?, batch)?;
+    let mut draws = Stream::new(0, Purpose::Generate, &[]);
+    let batch = Batch {
+        pixels: (0..batch * size * size * 3)
+            .map(|_| 4.0 * draws.unit_f32() - 2.0)
+            .collect(),
+        labels: (0..batch).map(|_| draws.below(CLASSES) as u32).collect(),
+        indices: (0..batch).collect(),
+        size,
+    };
+    StepBench::new(network, &OPTIMIZER, batch, &device).map_err(Failure::some_failed)
+}
+
+impl From<TransferArg> for TransferMode {
+    fn from(transfer: TransferArg) -> Self {
+        match transfer {
+            TransferArg::FineTune => Self::FineTune,
+            TransferArg::Frozen => Self::Frozen,
+        }
+    }
+}
+
+/// Tells a person who waits what is being measured.
+fn say(what: &str) {
+    if stderr().is_terminal() {
+        eprintln!("measuring {what} …");
+    }
+}

@@ -1,0 +1,78 @@
+//! Steps of training and evaluation without a trial around them, to measure them.
+
+use candle_core::Device;
+use graft_data::Batch;
+use graft_model::{Network, Pass};
+use graft_ops::Tape;
+
+use crate::{
+    OptimizerSpec, TrainError,
+    inputs::{Example, Input},
+    optimizer::{self, Optimizer},
+    session::input,
+    step::{Draws, step},
+};
+
+/// A network, its optimizer and one batch, on which the same step can be taken again and again.
+pub struct StepBench {
+    network: Network,
+    optimizer: Box<dyn Optimizer>,
+    example: Example,
+    lr: f64,
+    steps: u64,
+}
+
+impl std::fmt::Debug for StepBench {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StepBench")
+            .field("network", &self.network)
+            .field("steps", &self.steps)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StepBench {
+    /// Steps of `network`, with what trains in it, on `batch`.
+    pub fn new(
+        network: Network,
+        optimizer: &OptimizerSpec,
+        batch: Batch,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        let OptimizerSpec::Sgd { lr, .. } = *optimizer;
+        let labels = batch.labels.clone();
+        Ok(Self {
+            optimizer: optimizer::build(optimizer, &network)?,
+            example: Example {
+                input: Input::Pictures(input(batch, device)?),
+                labels,
+            },
+            network,
+            lr,
+            steps: 0,
+        })
+    }
+
+    /// A training step as a trial takes it: forward, cross entropy, backward, update. Returns the mean loss; one that
+    /// is not finite changes nothing.
+    pub fn train_step(&mut self) -> Result<f64, TrainError> {
+        self.steps += 1;
+        let draws = Draws {
+            seed: 0,
+            repeat: 1,
+            step: self.steps,
+        };
+        let optimizer = self.optimizer.as_mut();
+        let result = step(&self.network, optimizer, &self.example, draws, self.lr)?;
+        Ok(result.loss)
+    }
+
+    /// A forward pass as in validation: no gradients, running statistics.
+    pub fn forward(&self) -> Result<(), TrainError> {
+        if let Input::Pictures(pictures) = &self.example.input {
+            let tape = Tape::disabled();
+            self.network.forward(pictures, &Pass::evaluation(&tape))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! One training step: forward, loss, backward, update.
+
+use graft_model::{Network, Pass};
+use graft_ops::{Tape, cross_entropy};
+
+use crate::{
+    TrainError,
+    inputs::{Example, Input},
+    metrics::count_correct,
+    optimizer::Optimizer,
+};
+
+/// Which step it is, for what is drawn in it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draws {
+    pub(crate) seed: u64,
+    pub(crate) repeat: u64,
+    /// From 1.
+    pub(crate) step: u64,
+}
+
+/// What a step found before it changed the network.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StepResult {
+    /// Mean over the batch. If it is not finite, nothing was changed.
+    pub(crate) loss: f64,
+    /// Pictures that were classified right.
+    pub(crate) correct: usize,
+}
+
+/// Trains on one batch.
+pub(crate) fn step(
+    network: &Network,
+    optimizer: &mut dyn Optimizer,
+    example: &Example,
+    draws: Draws,
+    lr: f64,
+) -> Result<StepResult, TrainError> {
+    let tape = Tape::recording();
+    let pass = Pass::training(&tape, draws.seed, draws.repeat, draws.step);
+    let logits = match &example.input {
+        Input::Pictures(pictures) => network.forward(pictures, &pass)?,
+        Input::Features(features) => network.head(features, &pass)?,
+    };
+    let loss = cross_entropy(&tape, &logits, &example.labels)?;
+    let result = StepResult {
+        loss: f64::from(loss.to_scalar::<f32>()?),
+        correct: count_correct(&logits.to_vec2()?, &example.labels),
+    };
+    if result.loss.is_finite() {
+        let gradients = tape.backward(&loss)?;
+        optimizer.step(&gradients, lr)?;
+    }
+    Ok(result)
+}

@@ -1,0 +1,102 @@
+//! A picture's features do not depend on the pictures beside it, on its place in the pass, or on threads: the feature
+//! cache stands on that. On the real kernels, at the size of a pass.
+
+use candle_core::{Device, Tensor};
+use graft_model::{BatchNormMode, Init, ModelSpec, Network, Pass, TransferMode, TransferSpec};
+use graft_ops::Tape;
+
+/// Pictures in a pass of the feature cache.
+const PASS: usize = 32;
+
+/// Made-up pictures.
+fn pictures(n: usize, size: usize) -> Vec<Vec<f32>> {
+    let mut state = 1_u64;
+    let mut value = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        ((state >> 40) as f32 / (1 << 24) as f32 - 0.5) * 4.0
+    };
+    let pixels = size * size * 3;
+    (0..n)
+        .map(|_| (0..pixels).map(|_| value()).collect())
+        .collect()
+}
+
+fn features(
+    network: &Network,
+    pictures: &[Vec<f32>],
+    size: usize,
+    threads: usize,
+) -> Vec<Vec<u32>> {
+    let shape = (pictures.len(), size, size, 3);
+    let input = Tensor::from_vec(pictures.concat(), shape, &Device::Cpu).unwrap();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .unwrap();
+    let features = pool.install(|| {
+        let tape = Tape::disabled();
+        let features = network.features(&input, &Pass::evaluation(&tape)).unwrap();
+        features.flatten_from(1).unwrap().to_vec2::<f32>().unwrap()
+    });
+    let bits = |row: Vec<f32>| row.into_iter().map(f32::to_bits).collect();
+    features.into_iter().map(bits).collect()
+}
+
+fn check(kind: &str, options: toml::Table, size: usize) {
+    let spec = ModelSpec {
+        kind: kind.to_owned(),
+        options,
+    };
+    let init = Init { seed: 1, repeat: 1 };
+    let mut network = Network::build(&spec, 2, size, &init, &Device::Cpu).unwrap();
+    network.set_transfer(&TransferSpec {
+        mode: TransferMode::Frozen,
+        batch_norm: BatchNormMode::Running,
+        head_lr: 1.0,
+    });
+    let all = pictures(PASS, size);
+    let together = features(&network, &all, size, 2);
+    assert_ne!(together[0], together[1]);
+    let turned: Vec<Vec<f32>> = all.iter().cycle().skip(5).take(PASS).cloned().collect();
+    for (k, found) in features(&network, &turned, size, 1).iter().enumerate() {
+        assert!(
+            *found == together[(k + 5) % PASS],
+            "{kind}: picture {k} in another place"
+        );
+    }
+    let blank = vec![0.0; size * size * 3];
+    for place in [0, 1, 30] {
+        let mut alone = vec![blank.clone(); PASS];
+        alone[place].clone_from(&all[17]);
+        let found = features(&network, &alone, size, 2);
+        assert!(
+            found[place] == together[17],
+            "{kind}: alone at place {place}"
+        );
+    }
+}
+
+#[test]
+fn resnet18() {
+    check("resnet18", toml::Table::new(), 224);
+    check("resnet18", toml::Table::new(), 97);
+}
+
+#[test]
+fn squeezenet() {
+    check("squeezenet1_1", toml::Table::new(), 224);
+    check("squeezenet1_1", toml::Table::new(), 65);
+}
+
+#[test]
+fn convnet() {
+    let options = || {
+        toml::toml! { depth = [4, 8]
+        hidden = 512
+        dropout = 0.5 }
+    };
+    check("convnet", options(), 224);
+    check("convnet", options(), 30);
+}

@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+"""PyTorch's side of `graft bench`: the same measurements, printed as one line of JSON with the same fields.
+
+    python scripts/bench_torch.py [--model M] [--transfer fine-tune|frozen] [--batch-size N] [--size S] [--threads T]
+                                  [--channels-last] [--seconds S] [--measure train,forward,input] [--pictures DIR]
+
+`forward_ms_per_image` is the network in evaluation mode without gradients, `train_step_ms_per_image` forward, cross
+entropy, backward and SGD with momentum in training mode, `input_ms_per_image` torchvision's usual training input with
+PIL (decode, RandomResizedCrop, RandomHorizontalFlip, ToTensor, Normalize) on one thread: medians. `peak_memory_mb` is
+ru_maxrss of this process after its training steps, which are measured first, with nothing subtracted: it holds
+Python and PyTorch's libraries as well; `memory_before_mb` is what those took before there was a network.
+
+Models are torchvision's, Graft's `convnet` with the options of experiments/beeant.toml, and `separable-block`: the block
+of MobileNet v1 (arXiv:1704.04861) with 128 channels at 56 x 56, that is depthwise 3x3 and pointwise 1x1 convolution,
+each with batch norm and ReLU; its input's gradient is computed, too, and nothing is updated. Its other side is
+`cargo run --release -p graft-ops --example separable_block`. Needs torch and torchvision; written for 2.15 and 0.29.
+"""
+import argparse
+import io
+import json
+import pathlib
+import resource
+import statistics
+import time
+
+import torch
+import torchvision
+from torch import nn
+
+LIBRARIES_MB = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+CLASSES = 2
+BLOCK_CHANNELS, BLOCK_SIZE = 128, 56
+# As `graft bench --pictures` chooses them.
+PICTURES = 64
+
+
+def convnet(classes, size):
+    """Graft's `convnet` with the options of experiments/beeant.toml."""
+    side = size // 4
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(4, 8, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(8 * side * side, 512), nn.ReLU(), nn.Dropout(0.5), nn.Linear(512, classes))
+
+
+def separable_block(channels):
+    """The block, and an average pool so that the loss is a cross entropy over `channels` classes."""
+    return nn.Sequential(
+        nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False), nn.BatchNorm2d(channels), nn.ReLU(),
+        nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def build(model, size, transfer):
+    if model == "separable-block":
+        return separable_block(BLOCK_CHANNELS)
+    network = convnet(CLASSES, size) if model == "convnet" else torchvision.models.get_model(model, num_classes=CLASSES)
+    if transfer == "frozen":
+        *backbone, head = [module for module in network.modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
+        network.requires_grad_(False)
+        head.requires_grad_(True)
+    return network
+
+
+def median_ms(action, seconds, least=5):
+    """The median over at least `least` calls and `seconds`, after a warm-up of two calls and a fifth of the time."""
+    def repeat(least, seconds):
+        times, begin = [], time.perf_counter()
+        while len(times) < least or time.perf_counter() - begin < seconds:
+            start = time.perf_counter()
+            action()
+            times.append(time.perf_counter() - start)
+        return times
+
+    repeat(2, seconds / 5)
+    times = repeat(least, seconds)
+    return 1e3 * statistics.median(times), len(times)
+
+
+def made_up_jpegs(count=8, width=500, height=375):
+    """Soft shapes with grain: about as many bytes a pixel as photographs have."""
+    from PIL import Image
+
+    pictures = []
+    for seed in range(count):
+        generator = torch.Generator().manual_seed(seed)
+        coarse = torch.rand(1, 3, 8, 10, generator=generator)
+        fine = torch.rand(1, 3, height // 3, width // 3, generator=generator)
+        soft = nn.functional.interpolate(coarse, (height, width), mode="bicubic")
+        grain = nn.functional.interpolate(fine, (height, width), mode="bilinear") - 0.5
+        levels = (soft * 200 + 28 + grain * 60).clamp(0, 255).to(torch.uint8)[0].permute(1, 2, 0).numpy()
+        file = io.BytesIO()
+        Image.fromarray(levels).save(file, "JPEG", quality=90)
+        pictures.append(file.getvalue())
+    return pictures
+
+
+def jpegs(folder):
+    """The contents of the JPEG files that are measured."""
+    if folder is None:
+        return made_up_jpegs()
+    files = sorted(path for path in pathlib.Path(folder).rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    count = min(len(files), PICTURES)
+    return [files[number * len(files) // count].read_bytes() for number in range(count)]
+
+
+def input_ms(folder, size, seconds):
+    """Milliseconds a picture of torchvision's usual training input, on one thread, from JPEG files in memory."""
+    from PIL import Image
+    from torchvision import transforms
+
+    torch.set_num_threads(1)
+    pictures = jpegs(folder)
+    transform = transforms.Compose([
+        transforms.RandomResizedCrop(size), transforms.RandomHorizontalFlip(), transforms.ToTensor(),
+        transforms.Normalize(MEAN, STD)])
+
+    def prepare_all():
+        for picture in pictures:
+            # As torchvision.datasets.folder.pil_loader does.
+            transform(Image.open(io.BytesIO(picture)).convert("RGB"))
+
+    took, repeats = median_ms(prepare_all, seconds)
+    return took / len(pictures), repeats
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", default="resnet18")
+    parser.add_argument("--transfer", default="fine-tune", choices=["fine-tune", "frozen"])
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--measure", default="train,forward,input")
+    parser.add_argument("--pictures")
+    parser.add_argument("--json", action="store_true", help="changes nothing: the output is always JSON")
+    args = parser.parse_args()
+    block = args.model == "separable-block"
+    size = args.size or (BLOCK_SIZE if block else 224)
+    measure = args.measure.split(",")
+    record = {
+        "program": "torch", "version": torch.__version__, "model": args.model, "transfer": args.transfer,
+        "batch_size": args.batch_size, "size": size, "threads": args.threads, "dtype": "f32", "device": "cpu",
+        "memory_format": "channels_last" if args.channels_last else "contiguous",
+        "forward_ms_per_image": None, "train_step_ms_per_image": None, "input_ms_per_image": None,
+        "peak_memory_mb": None, "memory_before_mb": LIBRARIES_MB, "repeats": {},
+    }
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    layout = torch.channels_last if args.channels_last else torch.contiguous_format
+    if measure != ["input"]:
+        network = build(args.model, size, args.transfer).to(memory_format=layout)
+        channels, classes = (BLOCK_CHANNELS, BLOCK_CHANNELS) if block else (3, CLASSES)
+        x = torch.randn(args.batch_size, channels, size, size).to(memory_format=layout).requires_grad_(block)
+        labels = torch.randint(classes, (args.batch_size,))
+        optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=1e-4, momentum=0.9)
+
+        def train_step():
+            loss = nn.functional.cross_entropy(network(x), labels)
+            optimizer.zero_grad()
+            x.grad = None
+            loss.backward()
+            if not block:
+                optimizer.step()
+            return loss.item()
+
+        def forward():
+            with torch.no_grad():
+                network(x)
+
+        if "train" in measure:
+            took, record["repeats"]["train_step"] = median_ms(train_step, args.seconds)
+            record["train_step_ms_per_image"] = took / args.batch_size
+            record["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        if "forward" in measure:
+            network.eval()
+            took, record["repeats"]["forward"] = median_ms(forward, args.seconds)
+            record["forward_ms_per_image"] = took / args.batch_size
+    if "input" in measure:
+        record["input_ms_per_image"], record["repeats"]["input"] = input_ms(args.pictures, size, args.seconds)
+    print(json.dumps(record))
+
+
+if __name__ == "__main__":
+    main()
