@@ -6,9 +6,11 @@
 
 PyTorch is measured with its tensors in both memory formats, and Graft's times are divided by those of the faster one.
 Every measurement is a process of its own, so that the memory is that of one network. `just bench` runs this where a
-Python with torch is found, and `graft bench` alone otherwise. Needs torch and torchvision.
+Python with torch is found, and `graft bench` alone otherwise. $GRAFT_BINARY measures another build. Needs torch and
+torchvision.
 """
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -38,9 +40,20 @@ def json_of(command, **options):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@functools.cache
+def executable(*target):
+    """Builds a target of the workspace and says where it is."""
+    command = ["cargo", "build", "--release", "--quiet", "--message-format=json", *target]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    if done.returncode != 0:
+        sys.exit(f"failed: {' '.join(command)}")
+    messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return [message["executable"] for message in messages if message.get("executable")][-1]
+
+
 def graft(*arguments):
-    """The command line of a `graft` that is up to date."""
-    return ["cargo", "run", "--release", "--quiet", "--", *arguments]
+    """A command line of `graft`: of $GRAFT_BINARY, else of what the sources are."""
+    return [os.environ.get("GRAFT_BINARY") or executable("--bin", "graft"), *arguments]
 
 
 def graft_bench(args, measure):
@@ -97,7 +110,7 @@ def best(result, key):
 
 def table(result):
     """The figures and their ratios as lines of text."""
-    lines = [f"{'':30}{'Graft':>10}{'PyTorch':>10}{'channels_last':>15}{'Graft / best':>14}"]
+    lines = [f"{'':35}{'Graft':>10}{'PyTorch':>10}{'channels_last':>15}{'Graft / best':>14}"]
     rows = [(key, f"{name}, ms a picture") for key, name in TIMES.items()] + [("peak_memory_mb", "peak memory, MiB")]
     for key, name in rows:
         own = result["graft"].get(key)
@@ -108,7 +121,7 @@ def table(result):
         peer = best(result, key)
         texts = ["-" if cell is None else f"{cell:.2f}" for cell in cells]
         ratio = "-" if peer is None else f"{own / peer:.2f}"
-        lines.append(f"{name:30}{own:10.2f}{texts[0]:>10}{texts[1]:>15}{ratio:>14}")
+        lines.append(f"{name:35}{own:10.2f}{texts[0]:>10}{texts[1]:>15}{ratio:>14}")
     return "\n".join(lines)
 
 

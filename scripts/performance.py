@@ -125,12 +125,12 @@ def bench_format(result, key):
 
 def block(args, table):
     """The depthwise-separable block."""
-    example = ["cargo", "run", "--release", "--quiet", "-p", "graft-ops", "--example", "separable_block", "--"]
+    example = bench.executable("-p", "graft-ops", "--example", "separable_block")
     for batch in 4, 32:
         given = options(args, model="separable-block", batch_size=batch)
         records = {"graft": [], **{name: [] for name in FORMATS}}
         for _ in range(args.rounds):
-            records["graft"].append(bench.json_of([*example, batch, args.threads, args.seconds]))
+            records["graft"].append(bench.json_of([example, batch, args.threads, args.seconds]))
             for name in FORMATS:
                 records[name].append(bench.torch_bench(given, ["train"], name))
         result = {name: bench.medians(found) for name, found in records.items()}

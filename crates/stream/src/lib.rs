@@ -242,9 +242,9 @@ mod tests {
     fn blocks_side_by_side_are_the_blocks() {
         for first in [0, 7, u64::from(u32::MAX) - 3, u64::MAX - 2] {
             let words = blocks::<8>(0x1234_5678_9abc_def0, first);
-            for i in 0..8 {
-                let expected = block(0x1234_5678_9abc_def0, first.wrapping_add(i as u64));
-                assert_eq!([0, 1, 2, 3].map(|w| words[w][i]), expected);
+            for (i, number) in (0..8).map(|i| (i, first.wrapping_add(i as u64))) {
+                let expected = block(0x1234_5678_9abc_def0, number);
+                assert_eq!(words.map(|lanes| lanes[i]), expected);
             }
         }
     }

@@ -60,7 +60,7 @@ impl Inputs {
             let batches = GROUP.div_ceil(batch_size).max(1);
             let loader = loader.in_batches_of(batches * batch_size, GROUPS_AHEAD);
             return Self::Groups(Groups {
-                groups: loader.train_epoch(seed, repeat, epoch.into(), done / batches),
+                coming: loader.train_epoch(seed, repeat, epoch.into(), done / batches),
                 group: None,
                 next: (done % batches) * batch_size,
                 batch_size,
@@ -109,7 +109,7 @@ fn wanted(session: &Session<'_>, epoch: u32) -> impl Iterator<Item = Wanted> + u
 /// Features of batches, computed for several batches at a time. The groups lie at fixed places of the epoch, so that a
 /// resumed epoch computes the same ones.
 pub(crate) struct Groups {
-    groups: Batches,
+    coming: Batches,
     group: Option<(Tensor, Vec<u32>)>,
     /// Place in the group of the next batch's first picture.
     next: usize,
@@ -133,7 +133,7 @@ impl Groups {
                 }
                 self.next = 0;
             }
-            let Some(batch) = self.groups.next().transpose()? else {
+            let Some(batch) = self.coming.next().transpose()? else {
                 return Ok(None);
             };
             let labels = batch.labels.clone();

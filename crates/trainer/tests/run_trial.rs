@@ -513,7 +513,9 @@ fn a_damaged_or_forbidden_feature_cache_changes_no_byte() {
         ("garbage", &garbage),
     ];
     for (name, damage) in damages {
-        cache_files(&cache).iter().for_each(|path| damage(path));
+        for path in cache_files(&cache) {
+            damage(&path);
+        }
         let other = new(name, &cache);
         run(&other, NEVER);
         assert_same(&off, &other);

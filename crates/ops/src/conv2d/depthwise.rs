@@ -276,8 +276,8 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
                         assert!(run.count * channels <= dy.len());
                         // SAFETY: the places were checked.
                         unsafe {
-                            add_products(&run, x[from..].as_ptr(), dy.as_ptr(), sums.as_mut_ptr())
-                        };
+                            add_products(&run, x[from..].as_ptr(), dy.as_ptr(), sums.as_mut_ptr());
+                        }
                     }
                 }
             }

@@ -200,8 +200,8 @@ impl Places<'_> {
                         // SAFETY: these floats belong to this task alone and lie inside `out`, as `pointer` checked.
                         unsafe {
                             c.add(place * c_row)
-                                .copy_from_nonoverlapping(bias.as_ptr(), cols)
-                        };
+                                .copy_from_nonoverlapping(bias.as_ptr(), cols);
+                        }
                     }
                 }
                 // SAFETY: margins make room for every tap; the outputs belong to this task alone.

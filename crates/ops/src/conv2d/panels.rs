@@ -98,6 +98,9 @@ impl Packing<'_> {
 
     /// A column per channel: in each filter channels lie side by side.
     fn fill_channels(&self, weight: &[f32], first: usize, columns: usize, out: &mut [f32]) {
+        /// Filters between the one that is read and the one that is asked for: each gives a short stretch only, which the
+        /// processor would not foresee.
+        const AHEAD: usize = 4;
         let area = self.geometry.kernel_area();
         let filter = self.geometry.group_channels() * area;
         let channels: Vec<usize> = (0..columns).map(|c| c * area).collect();
@@ -105,9 +108,6 @@ impl Packing<'_> {
             rows: &channels,
             columns: &self.places(),
         };
-        /// Filters between the one that is read and the one that is asked for: each gives a short stretch only, which the
-        /// processor would not foresee.
-        const AHEAD: usize = 4;
         let (all, len) = (weight, filter);
         for (o, filter) in weight.chunks_exact(filter).take(self.depth()).enumerate() {
             prefetch(all, (o + AHEAD) * len + first * area, columns * area);

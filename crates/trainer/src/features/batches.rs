@@ -177,7 +177,7 @@ impl FeatureBatches {
     /// Computes the next missing pictures; returns how many numbers the features of one have.
     fn compute_next(&mut self, network: &Network, device: &Device) -> Result<usize, TrainError> {
         let batch = self.preparing.as_mut().and_then(Iterator::next);
-        let batch = batch.unwrap_or_else(|| Err(DataError::Thread { batch: self.next }))?;
+        let batch = batch.unwrap_or(Err(DataError::Thread { batch: self.next }))?;
         let n = batch.labels.len();
         let features = compute(network, batch, device)?;
         let dims = features.dims()[1..].to_vec();

@@ -191,7 +191,10 @@ mod tests {
             log.append(records).unwrap();
             let ago = SystemTime::now() - Duration::from_secs(1000 * age);
             let times = FileTimes::new().set_modified(ago);
-            folder._lock.set_times(times).unwrap();
+            let lock = File::options()
+                .write(true)
+                .open(folder.path.join(LOCK_FILE));
+            lock.unwrap().set_times(times).unwrap();
         }
         (cache, keys)
     }

@@ -287,16 +287,16 @@ impl Disk {
             }
             self.unchecked = left.min(CHECK_BYTES.max(wanted));
         }
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            None => {
-                let (path, writer) = self.folder.create_log(key, dims)?;
-                if let Some(log) = LogReader::open(&path, key)? {
-                    self.logs.push(log);
-                }
-                self.seen.insert(path);
-                self.writer.insert(writer)
+        if self.writer.is_none() {
+            let (path, writer) = self.folder.create_log(key, dims)?;
+            if let Some(log) = LogReader::open(&path, key)? {
+                self.logs.push(log);
             }
+            self.seen.insert(path);
+            self.writer = Some(writer);
+        }
+        let Some(writer) = &mut self.writer else {
+            return Ok(());
         };
         writer.append(features.iter().copied())?;
         self.unchecked -= wanted;

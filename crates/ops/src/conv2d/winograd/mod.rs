@@ -104,6 +104,10 @@ for_processor! {
 }
 
 #[inline(always)]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "iterators over both rows keep the compiler from holding them in registers"
+)]
 unsafe fn filters_with<L: Lanes>(
     pair: usize,
     stride: usize,

@@ -162,6 +162,10 @@ unsafe fn inputs_with<L: Lanes>(part: &Part, x: *const f32, out: *mut f32) {
 }
 
 /// Writes the values of one tile.
+#[expect(
+    clippy::needless_range_loop,
+    reason = "iterators over both rows keep the compiler from holding them in registers"
+)]
 #[inline(always)]
 unsafe fn input_tile<L: Lanes>(load: impl Fn(usize, usize) -> L, out: *mut f32, stride: usize) {
     // SAFETY: the caller answers for the processor and the room behind `out`.
@@ -192,6 +196,10 @@ for_processor! {
 }
 
 #[inline(always)]
+#[expect(
+    clippy::needless_range_loop,
+    reason = "iterators over both rows keep the compiler from holding them in registers"
+)]
 unsafe fn output_gradients_with<L: Lanes>(part: &Part, dy: *const f32, out: *mut f32) {
     let stride = part.space.stride;
     for tile in 0..part.count {
