@@ -2,10 +2,12 @@
 """The table of docs/performance.md: Graft beside PyTorch on this machine, measured in turn, medians.
 
     python scripts/performance.py [--only ROWS] [--rounds N] [--seconds S] [--threads T]
-                                  [--data DIR] [--peer SCRIPT] [--weights FILE] [--epochs N] [--into docs/performance.md]
+                                  [--data DIR] [--peer SCRIPT] [--weights FILE] [--epochs N]
+                                  [--protocol-repeats N] [--protocol-epochs N] [--into docs/performance.md]
 
 ROWS are some of `steps`, `block`, `input`, `epochs`, `views`, `workers`, `protocol`, separated by commas; without
---only all but `protocol` are measured: that one alone takes the better part of an hour. DIR is `hymenoptera_data` with
+--only all but `protocol` are measured: that one alone takes the better part of an hour; with fewer repeats or epochs its
+seconds are scaled up, start and report included, and its row says so. DIR is `hymenoptera_data` with
 its folders train/ and val/, needed for all but `steps` and `block`. SCRIPT is a PyTorch script that trains the variants of
 experiments/beeant.toml and prints a CSV row for each epoch (variant, repeat, epoch, ..., seconds); needed for `epochs`
 and `protocol`. FILE holds the weights of a ResNet-18 in torchvision's names; without it initial ones are made up, which
@@ -235,14 +237,19 @@ def workers(args, table):
 
 
 def protocol(args, table, best):
-    """The whole of experiments/beeant.toml with as many workers as cores."""
-    seconds, _ = sweep(args, EPOCHS, jobs=bench.cores())
+    """The whole of experiments/beeant.toml with as many workers as cores, or a part of it."""
+    repeats, length = args.protocol_repeats, args.protocol_epochs
+    seconds, _ = sweep(args, EPOCHS, f"repeats={repeats}", f"train.epochs={length}", jobs=bench.cores())
+    share = repeats * length / (PROTOCOL_REPEATS * PROTOCOL_EPOCHS)
+    seconds /= share
     if best is None:
         peers = [peer_epochs(args, name == "channels_last") for name in FORMATS]
         best = {variant: min(times[variant] for times in peers) for variant in EPOCHS}
     trials = PROTOCOL_REPEATS * PROTOCOL_EPOCHS
     work = (f"beeant, 3 × {PROTOCOL_REPEATS} × {PROTOCOL_EPOCHS} epochs, {bench.cores()} workers, against the "
             f"script's epochs × {len(EPOCHS) * trials}")
+    if share < 1:
+        work += f"; from {len(EPOCHS)} × {repeats} × {length} epochs"
     table.add(work, seconds / 60, sum(best.values()) * trials / 60, "min", "≤ 0.33, goal 0.2")
 
 
@@ -303,6 +310,8 @@ def arguments():
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--threads", type=int, default=bench.cores())
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--protocol-repeats", type=int, default=PROTOCOL_REPEATS)
+    parser.add_argument("--protocol-epochs", type=int, default=PROTOCOL_EPOCHS)
     for option in "--data", "--peer", "--weights", "--into":
         parser.add_argument(option, type=lambda path: pathlib.Path(path).resolve())
     return parser.parse_args()

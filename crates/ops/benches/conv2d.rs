@@ -4,9 +4,15 @@
 
 use std::hint::black_box;
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::Result;
 use criterion::{Criterion, criterion_group, criterion_main};
-use graft_ops::{Conv2d, Tape, conv2d};
+use graft_ops::Tape;
+
+mod common;
+#[path = "common/convolution.rs"]
+mod convolution;
+
+use convolution::Convolution;
 
 /// (channels in, channels out, kernel, stride, input size)
 const LAYERS: [(usize, usize, usize, usize, usize); 8] = [
@@ -22,40 +28,22 @@ const LAYERS: [(usize, usize, usize, usize, usize); 8] = [
 
 const BATCH: usize = 4;
 
-fn wave(shape: &[usize]) -> Result<Tensor> {
-    let count = shape.iter().product::<usize>() as u32;
-    Tensor::arange(0, count, &Device::Cpu)?
-        .to_dtype(DType::F32)?
-        .sin()?
-        .reshape(shape)
-}
-
 fn layers(criterion: &mut Criterion) -> Result<()> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(1)
-        .build()
-        .map_err(candle_core::Error::wrap)?;
+    let pool = common::threads(1)?;
     for (c, o, k, stride, size) in LAYERS {
-        let x = Var::from_tensor(&wave(&[BATCH, size, size, c])?)?;
-        let weight = Var::from_tensor(&wave(&[o, c, k, k])?)?;
-        let conv = Conv2d {
-            stride: (stride, stride),
-            padding: (k / 2, k / 2),
-            ..Conv2d::default()
-        };
-        let out = size.div_ceil(stride);
-        let dy = wave(&[BATCH, out, out, o])?;
+        let layer = Convolution::new([c, o], [k, stride], size, BATCH)?;
         let mut group =
             criterion.benchmark_group(format!("{c}x{size}x{size} to {o}, {k}x{k}/{stride}"));
         group.sample_size(10);
-        let forward = |tape: &Tape| conv2d(tape, &x, &weight, None, &conv);
+        let forward = |tape: &Tape| layer.forward(tape, &layer.x, &layer.weight);
         group.bench_function("forward", |b| {
             pool.install(|| b.iter(|| black_box(forward(&Tape::disabled()).is_ok())));
         });
         let step = || -> Result<bool> {
             let tape = Tape::recording();
             let y = forward(&tape)?;
-            Ok(tape.backward_from(&y, &dy)?.get(&weight).is_some())
+            let gradients = tape.backward_from(&y, &layer.dy)?;
+            Ok(gradients.get(&layer.weight).is_some())
         };
         group.bench_function("forward and backward", |b| {
             pool.install(|| b.iter(|| black_box(step().is_ok_and(|found| found))));

@@ -5,13 +5,17 @@
 
 use std::hint::black_box;
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use graft_ops::{
     Affine, Pool2d, SgdStep, Tape, Then, batch_norm_eval_then, batch_norm_train_then, cat_relu,
     linear, max_pool2d_relu, sgd_step_along,
 };
+
+mod common;
+
+use common::wave;
 
 #[global_allocator]
 static ALLOCATOR: graft_ops::Allocator = graft_ops::Allocator;
@@ -20,14 +24,6 @@ static ALLOCATOR: graft_ops::Allocator = graft_ops::Allocator;
 const MAPS: [(usize, usize); 5] = [(112, 64), (56, 64), (28, 128), (14, 256), (7, 512)];
 const BATCHES: [usize; 2] = [4, 32];
 const THREADS: [usize; 2] = [1, 2];
-
-fn wave(shape: &[usize]) -> Result<Tensor> {
-    let count = shape.iter().product::<usize>() as u32;
-    Tensor::arange(0, count, &Device::Cpu)?
-        .to_dtype(DType::F32)?
-        .sin()?
-        .reshape(shape)
-}
 
 fn var(shape: &[usize]) -> Result<Var> {
     Var::from_tensor(&wave(shape)?)
@@ -40,10 +36,7 @@ fn measure(
     run: impl Fn() -> Result<bool> + Send + Sync,
 ) -> Result<()> {
     for threads in THREADS {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .map_err(candle_core::Error::wrap)?;
+        let pool = common::threads(threads)?;
         group.bench_function(format!("{name}, {threads} threads"), |b| {
             pool.install(|| b.iter(|| black_box(run().is_ok_and(|done| done))));
         });

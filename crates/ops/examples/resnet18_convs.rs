@@ -5,8 +5,15 @@
 
 use std::time::{Duration, Instant};
 
-use candle_core::{DType, Device, Result, Tensor, Var};
-use graft_ops::{Conv2d, Tape, conv2d};
+use candle_core::Result;
+use graft_ops::Tape;
+
+#[path = "../benches/common/mod.rs"]
+mod common;
+#[path = "../benches/common/convolution.rs"]
+mod convolution;
+
+use convolution::Convolution;
 
 #[global_allocator]
 static ALLOCATOR: graft_ops::Allocator = graft_ops::Allocator;
@@ -34,10 +41,7 @@ fn main() -> Result<()> {
         .collect();
     let argument = |i: usize, default| arguments.get(i).copied().unwrap_or(default);
     let (batch, threads, repeats) = (argument(0, 4), argument(1, 1), argument(2, 9));
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(candle_core::Error::wrap)?;
+    let pool = common::threads(threads)?;
     let mut totals = [0.0; 3];
     for layer in LAYERS {
         let times = pool.install(|| measure(layer, batch, repeats))?;
@@ -66,42 +70,27 @@ fn measure(
     batch: usize,
     repeats: usize,
 ) -> Result<[f64; 3]> {
-    let device = Device::Cpu;
-    let wave = |shape: &[usize]| -> Result<Tensor> {
-        let count = shape.iter().product::<usize>() as u32;
-        Tensor::arange(0, count, &device)?
-            .to_dtype(DType::F32)?
-            .sin()?
-            .reshape(shape)
-    };
-    let x = Var::from_tensor(&wave(&[batch, size, size, c])?)?;
-    let weight = Var::from_tensor(&wave(&[o, c, k, k])?)?;
-    let conv = Conv2d {
-        stride: (stride, stride),
-        padding: (k / 2, k / 2),
-        ..Conv2d::default()
-    };
-    let out = size.div_ceil(stride);
-    let dy = wave(&[batch, out, out, o])?;
+    let layer = Convolution::new([c, o], [k, stride], size, batch)?;
+    let (x, weight, dy) = (&layer.x, &layer.weight, &layer.dy);
     let (plain_x, plain_weight) = (x.detach(), weight.detach());
     let mut times = [const { Vec::new() }; 3];
     for _ in 0..=repeats {
         let start = Instant::now();
-        conv2d(&Tape::disabled(), &x, &weight, None, &conv)?;
+        layer.forward(&Tape::disabled(), x, weight)?;
         times[0].push(start.elapsed());
 
         let tape = Tape::recording();
-        let y = conv2d(&tape, &x, &plain_weight, None, &conv)?;
+        let y = layer.forward(&tape, x, &plain_weight)?;
         let start = Instant::now();
         if c > 3 {
-            tape.backward_from(&y, &dy)?;
+            tape.backward_from(&y, dy)?;
         }
         times[1].push(start.elapsed());
 
         let tape = Tape::recording();
-        let y = conv2d(&tape, &plain_x, &weight, None, &conv)?;
+        let y = layer.forward(&tape, &plain_x, weight)?;
         let start = Instant::now();
-        tape.backward_from(&y, &dy)?;
+        tape.backward_from(&y, dy)?;
         times[2].push(start.elapsed());
     }
     Ok(times.map(|mut times| {

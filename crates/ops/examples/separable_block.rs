@@ -7,11 +7,16 @@
 
 use std::time::{Duration, Instant};
 
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{Device, Result, Tensor, Var};
 use graft_ops::{
     Affine, Conv2d, Tape, Then, batch_norm_eval_then, batch_norm_train_then, conv2d, cross_entropy,
     global_avg_pool,
 };
+
+#[path = "../benches/common/mod.rs"]
+mod common;
+
+use common::wave;
 
 #[global_allocator]
 static ALLOCATOR: graft_ops::Allocator = graft_ops::Allocator;
@@ -65,10 +70,7 @@ fn main() -> Result<()> {
         argument(1, 2.0) as usize,
         argument(2, 3.0),
     );
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build()
-        .map_err(candle_core::Error::wrap)?;
+    let pool = common::threads(threads)?;
     let (train, forward) = pool.install(|| measure(batch, seconds))?;
     println!(
         "{{\"program\":\"graft\",\"version\":\"{}\",\"model\":\"separable-block\",\"batch_size\":{batch},\
@@ -125,14 +127,6 @@ fn median(seconds: f64, mut action: impl FnMut() -> Result<()>) -> Result<f64> {
     let mut times = repeat(5, seconds)?;
     times.sort_by(f64::total_cmp);
     Ok(times[times.len() / 2])
-}
-
-fn wave(shape: &[usize]) -> Result<Tensor> {
-    let count = shape.iter().product::<usize>() as u32;
-    Tensor::arange(0, count, &Device::Cpu)?
-        .to_dtype(DType::F32)?
-        .sin()?
-        .reshape(shape)
 }
 
 fn vector(value: f32) -> Result<Tensor> {

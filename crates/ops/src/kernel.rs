@@ -140,149 +140,68 @@ fn wrong_dtype(op: &'static str, storage: &CpuStorage) -> Error {
     ))
 }
 
-impl<K: Kernel<1>> CustomOp1 for Op<'_, K> {
-    fn name(&self) -> &'static str {
-        K::NAME
-    }
+/// Makes a computation of a new tensor one of candle's operations with as many inputs.
+macro_rules! custom_op {
+    ($of:ident, $n:literal: $($storage:ident $layout:ident),+) => {
+        impl<K: Kernel<$n>> $of for Op<'_, K> {
+            fn name(&self) -> &'static str {
+                K::NAME
+            }
 
-    fn cpu_fwd(&self, s: &CpuStorage, l: &Layout) -> Result<(CpuStorage, Shape)> {
-        let result = self.0.cpu([&values(K::NAME, s, l)?])?;
-        Ok((CpuStorage::F32(result), self.0.shape()))
-    }
+            fn cpu_fwd(
+                &self,
+                $($storage: &CpuStorage, $layout: &Layout),+
+            ) -> Result<(CpuStorage, Shape)> {
+                let result = self.0.cpu([$(&values(K::NAME, $storage, $layout)?),+])?;
+                Ok((CpuStorage::F32(result), self.0.shape()))
+            }
 
-    fn cuda_fwd(&self, _: &CudaStorage, _: &Layout) -> Result<(CudaStorage, Shape)> {
-        cuda_not_yet(K::NAME)
-    }
+            #[expect(unused_variables, reason = "nothing is computed there")]
+            fn cuda_fwd(
+                &self,
+                $($storage: &CudaStorage, $layout: &Layout),+
+            ) -> Result<(CudaStorage, Shape)> {
+                cuda_not_yet(K::NAME)
+            }
+        }
+    };
 }
 
-impl<K: Kernel<2>> CustomOp2 for Op<'_, K> {
-    fn name(&self) -> &'static str {
-        K::NAME
-    }
+custom_op!(CustomOp1, 1: s l);
+custom_op!(CustomOp2, 2: s1 l1, s2 l2);
+custom_op!(CustomOp3, 3: s1 l1, s2 l2, s3 l3);
 
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let result = self
-            .0
-            .cpu([&values(K::NAME, s1, l1)?, &values(K::NAME, s2, l2)?])?;
-        Ok((CpuStorage::F32(result), self.0.shape()))
-    }
+/// Makes a computation in place one of candle's operations with as many sources.
+macro_rules! in_place_op {
+    ($of:ident, $n:literal: $($storage:ident $layout:ident),*) => {
+        impl<K: InPlace<$n>> $of for Op<'_, K> {
+            fn name(&self) -> &'static str {
+                K::NAME
+            }
 
-    fn cuda_fwd(
-        &self,
-        _: &CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        cuda_not_yet(K::NAME)
-    }
+            fn cpu_fwd(
+                &self,
+                target: &mut CpuStorage,
+                layout: &Layout,
+                $($storage: &CpuStorage, $layout: &Layout),*
+            ) -> Result<()> {
+                let target = values_mut(K::NAME, target, layout)?;
+                self.0.cpu(target, [$(&values(K::NAME, $storage, $layout)?),*])
+            }
+
+            #[expect(unused_variables, reason = "nothing is computed there")]
+            fn cuda_fwd(
+                &self,
+                target: &mut CudaStorage,
+                layout: &Layout,
+                $($storage: &CudaStorage, $layout: &Layout),*
+            ) -> Result<()> {
+                cuda_not_yet(K::NAME)
+            }
+        }
+    };
 }
 
-impl<K: Kernel<3>> CustomOp3 for Op<'_, K> {
-    fn name(&self) -> &'static str {
-        K::NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let result = self.0.cpu([
-            &values(K::NAME, s1, l1)?,
-            &values(K::NAME, s2, l2)?,
-            &values(K::NAME, s3, l3)?,
-        ])?;
-        Ok((CpuStorage::F32(result), self.0.shape()))
-    }
-
-    fn cuda_fwd(
-        &self,
-        _: &CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-    ) -> Result<(CudaStorage, Shape)> {
-        cuda_not_yet(K::NAME)
-    }
-}
-
-impl<K: InPlace<0>> InplaceOp1 for Op<'_, K> {
-    fn name(&self) -> &'static str {
-        K::NAME
-    }
-
-    fn cpu_fwd(&self, s: &mut CpuStorage, l: &Layout) -> Result<()> {
-        self.0.cpu(values_mut(K::NAME, s, l)?, [])
-    }
-
-    fn cuda_fwd(&self, _: &mut CudaStorage, _: &Layout) -> Result<()> {
-        cuda_not_yet(K::NAME)
-    }
-}
-
-impl<K: InPlace<1>> InplaceOp2 for Op<'_, K> {
-    fn name(&self) -> &'static str {
-        K::NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &mut CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-    ) -> Result<()> {
-        self.0
-            .cpu(values_mut(K::NAME, s1, l1)?, [&values(K::NAME, s2, l2)?])
-    }
-
-    fn cuda_fwd(&self, _: &mut CudaStorage, _: &Layout, _: &CudaStorage, _: &Layout) -> Result<()> {
-        cuda_not_yet(K::NAME)
-    }
-}
-
-impl<K: InPlace<2>> InplaceOp3 for Op<'_, K> {
-    fn name(&self) -> &'static str {
-        K::NAME
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &mut CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<()> {
-        self.0.cpu(
-            values_mut(K::NAME, s1, l1)?,
-            [&values(K::NAME, s2, l2)?, &values(K::NAME, s3, l3)?],
-        )
-    }
-
-    fn cuda_fwd(
-        &self,
-        _: &mut CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-    ) -> Result<()> {
-        cuda_not_yet(K::NAME)
-    }
-}
+in_place_op!(InplaceOp1, 0:);
+in_place_op!(InplaceOp2, 1: s1 l1);
+in_place_op!(InplaceOp3, 2: s1 l1, s2 l2);

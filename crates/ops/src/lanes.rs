@@ -397,34 +397,34 @@ impl Processor {
 /// Defines a function that runs `body::<L>` for the widest lanes `L` of the processor at hand. `body` must be
 /// `#[inline(always)]`, as must be what it calls with lanes, so that all of it is compiled for those.
 macro_rules! for_processor {
-    ($(#[$attribute:meta])* $vis:vis unsafe fn $name:ident $(<$(const $n:ident: $t:ty),+>)? ($($arg:ident: $type:ty),* $(,)?) = $body:ident) => {
+    ($(#[$attribute:meta])* $vis:vis unsafe fn $name:ident($($arg:ident: $type:ty),* $(,)?) = $body:ident) => {
         $(#[$attribute])*
-        $vis unsafe fn $name $(<$(const $n: $t),+>)? ($($arg: $type),*) {
+        $vis unsafe fn $name($($arg: $type),*) {
             use $crate::lanes::{Portable, Processor};
             #[cfg(target_arch = "x86_64")]
             {
                 use std::arch::x86_64::{__m256, __m512};
                 #[target_feature(enable = "avx512f")]
-                unsafe fn avx512 $(<$(const $n: $t),+>)? ($($arg: $type),*) {
+                unsafe fn avx512($($arg: $type),*) {
                     // SAFETY: the caller answers for the arguments.
-                    unsafe { $body::<__m512 $(, $($n),+)?>($($arg),*) }
+                    unsafe { $body::<__m512>($($arg),*) }
                 }
                 #[target_feature(enable = "avx2,fma")]
-                unsafe fn avx2 $(<$(const $n: $t),+>)? ($($arg: $type),*) {
+                unsafe fn avx2($($arg: $type),*) {
                     // SAFETY: the caller answers for the arguments.
-                    unsafe { $body::<__m256 $(, $($n),+)?>($($arg),*) }
+                    unsafe { $body::<__m256>($($arg),*) }
                 }
                 // SAFETY: the processor has these instructions; the caller answers for the arguments.
                 unsafe {
                     match Processor::here() {
-                        Processor::Avx512 => return avx512 $(::<$($n),+>)? ($($arg),*),
-                        Processor::Avx2 => return avx2 $(::<$($n),+>)? ($($arg),*),
+                        Processor::Avx512 => return avx512($($arg),*),
+                        Processor::Avx2 => return avx2($($arg),*),
                         Processor::Portable => {}
                     }
                 }
             }
             // SAFETY: the caller answers for the arguments.
-            unsafe { $body::<Portable $(, $($n),+)?>($($arg),*) }
+            unsafe { $body::<Portable>($($arg),*) }
         }
     };
 }

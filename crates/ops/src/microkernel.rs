@@ -36,6 +36,70 @@ pub(crate) struct Product<'a> {
     pub(crate) add: bool,
 }
 
+/// The sizes of a product of two whole matrices, `c[m·c_row + j] = Σ a[m·a_row + k·a_col] · b[k·b_row + j]` for `m < rows`,
+/// `k < depth` and `j < cols`.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrices {
+    pub(crate) rows: usize,
+    pub(crate) depth: usize,
+    pub(crate) cols: usize,
+    pub(crate) a_row: usize,
+    pub(crate) a_col: usize,
+    pub(crate) b_row: usize,
+    pub(crate) c_row: usize,
+}
+
+impl Matrices {
+    /// Writes the product to `c`.
+    pub(crate) fn write(&self, a: &[f32], b: &[f32], c: &mut [f32]) {
+        self.multiply(a, b, c, false);
+    }
+
+    /// Adds the product to `c`.
+    pub(crate) fn add(&self, a: &[f32], b: &[f32], c: &mut [f32]) {
+        self.multiply(a, b, c, true);
+    }
+
+    fn multiply(&self, a: &[f32], b: &[f32], c: &mut [f32], add: bool) {
+        let &Self {
+            rows, depth, cols, ..
+        } = self;
+        if rows == 0 || cols == 0 {
+            return;
+        }
+        let whole = Stretch {
+            a: 0,
+            b: 0,
+            len: depth,
+        };
+        assert!(
+            (rows - 1) * self.c_row + cols <= c.len(),
+            "a product reaches past its output"
+        );
+        assert!(
+            depth == 0
+                || (rows - 1) * self.a_row + (depth - 1) * self.a_col < a.len()
+                    && (depth - 1) * self.b_row + cols <= b.len(),
+            "a matrix reaches past its values"
+        );
+        let product = Product {
+            stretches: &[whole],
+            a: a.as_ptr(),
+            a_row: self.a_row,
+            a_col: self.a_col,
+            b: b.as_ptr(),
+            b_row: self.b_row,
+            c: c.as_mut_ptr(),
+            c_row: self.c_row,
+            rows,
+            cols,
+            add,
+        };
+        // SAFETY: the last element of each matrix was seen to lie in its slice, and `c` is borrowed exclusively.
+        unsafe { multiply(&product) };
+    }
+}
+
 /// The most rows of a block in registers.
 const MAX_ROWS: usize = 14;
 

@@ -2,7 +2,8 @@
 //!
 //! How the work is cut never depends on the number of threads, and no piece's result depends on which thread runs it
 //! or when. That is what makes every operation give the same bits with any pool on one kind of processor.
-//! (Matrix products pick kernels and blocks by the processor, so another kind may round differently.)
+//! (Another kind may differ in the last bits: sums of weights' gradients are cut by the width of its vectors, and one without
+//! fused multiply-add rounds more often.)
 
 use std::marker::PhantomData;
 

@@ -8,6 +8,7 @@ use crate::output::{uninit, uninit_chunks};
 use crate::parallel::for_each_chunk;
 use crate::simd::{self, vectorized};
 use crate::tape::Tape;
+use crate::transpose::Transposition;
 
 /// `a + b` for tensors of one shape, as at the end of a residual block.
 pub fn add(tape: &Tape, a: &Tensor, b: &Tensor) -> Result<Tensor> {
@@ -342,16 +343,20 @@ impl Kernel<1> for Transpose {
 
     fn cpu(&self, [x]: [&[f32]; 1]) -> Result<Vec<f32>> {
         let &Self { rows, cols, .. } = self;
-        let mut y = vec![0.0; x.len()];
-        for_each_chunk(&mut y, rows * cols, x.len(), |n, y| {
-            let x = &x[n * rows * cols..][..rows * cols];
-            for (col, y) in y.chunks_exact_mut(rows).enumerate() {
-                for (y, x) in y.iter_mut().zip(x[col..].iter().step_by(cols)) {
-                    *y = *x;
-                }
-            }
-        });
-        Ok(y)
+        let (from, to): (Vec<_>, Vec<_>) = (
+            (0..rows).map(|row| row * cols).collect(),
+            (0..cols).map(|col| col * rows).collect(),
+        );
+        let each = Transposition {
+            rows: &from,
+            columns: &to,
+        };
+        // SAFETY: all of a matrix is written.
+        Ok(unsafe {
+            uninit_chunks(x.len(), rows * cols, x.len(), |n, y| {
+                each.apply(&x[n * rows * cols..][..rows * cols], y);
+            })
+        })
     }
 }
 

@@ -163,11 +163,6 @@ impl Gradients {
         self.add(id, Grad::owned(tensor))
     }
 
-    /// Adds a gradient that is not written out.
-    pub(crate) fn give_outer(&mut self, id: TensorId, outer: Outer) -> Result<()> {
-        self.add(id, Grad::product(outer))
-    }
-
     /// Adds a gradient to what `id` has got so far.
     pub(crate) fn add(&mut self, id: TensorId, grad: Grad) -> Result<()> {
         let sum = match self.grads.remove(&id) {
@@ -190,7 +185,8 @@ pub(crate) struct Grad {
 }
 
 impl Grad {
-    fn owned(tensor: Tensor) -> Self {
+    /// A freshly computed tensor, whose memory nobody else sees.
+    pub(crate) fn owned(tensor: Tensor) -> Self {
         Self {
             tensor: tensor.into(),
             outer: None,
@@ -206,7 +202,7 @@ impl Grad {
     }
 
     /// Factors, whose product is nobody's until it is written out.
-    fn product(outer: Outer) -> Self {
+    pub(crate) fn product(outer: Outer) -> Self {
         Self {
             tensor: OnceCell::new(),
             outer: Some(outer),

@@ -5,8 +5,8 @@ use super::narrow::Narrow;
 use super::{depthwise, direct, winograd};
 
 /// The ways of computing a convolution. The choice depends on the sizes of a picture and of the kernel only: never on the
-/// number of threads, so that results don't either, and not on the batch, so that a picture's output does not depend on
-/// what else is in it. On another kind of processor the last bits may differ.
+/// number of threads, so that results don't either, and not on the batch (but for an empty one), so that a picture's output
+/// does not depend on what else is in it. On another kind of processor the last bits may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Algorithm {
     /// Products over the input where it lies; for dense and grouped convolutions of any size. Where there are few outputs,

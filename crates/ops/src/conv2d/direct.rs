@@ -5,11 +5,13 @@
 //! order has to be prepared. (Georganas et al. 2018, "Anatomy of high-performance deep learning convolutions", without
 //! their generated code.)
 
+use std::slice::from_ref;
+
 use super::filters::Sums;
 use super::geometry::Geometry;
 use super::margin::{Maps, with_margins};
 use super::panels::{Columns, Packing, Panels};
-use super::taps::{Phase, kernel_elements, margins, stretches};
+use super::taps::{Phase, kernel_elements, stretches};
 use crate::microkernel::{Product, Stretch, multiply};
 use crate::output::uninit;
 use crate::parallel::{SharedMut, for_each};
@@ -29,19 +31,11 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weight: &[f32], bias: Option<&[f3
     }
     let (y_axis, x_axis) = (Phase::forward(&g.y), Phase::forward(&g.x));
     let elements = kernel_elements(g, &y_axis, &x_axis);
-    let maps = Maps {
-        n: g.n,
-        height: g.y.input,
-        width: g.x.input,
-        channels: g.channels,
-    };
-    let margin_y = margins(std::slice::from_ref(&y_axis), g.y.stride, g.y.input);
-    let margin_x = margins(std::slice::from_ref(&x_axis), g.x.stride, g.x.input);
     // SAFETY: one pair of phases covers every output.
     unsafe {
         uninit(len, |out| {
             packing(g, weight, &elements, Columns::Outputs).with_panels(|panels| {
-                with_margins(x, maps, margin_y, margin_x, |x, maps| {
+                with_padding(g, x, (&y_axis, &x_axis), |x, maps, margin| {
                     let places = Places {
                         g,
                         maps,
@@ -51,7 +45,6 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weight: &[f32], bias: Option<&[f3
                         written: (g.y.output, g.x.output, g.outputs),
                         spread: (1, 1),
                     };
-                    let margin = (margin_y.0, margin_x.0);
                     places.run((&y_axis, &x_axis), margin, panels, bias, out);
                 });
             });
@@ -66,18 +59,11 @@ pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weight: &[f32]) -> Vec<f3
         return vec![0.0; len];
     }
     let (rows, columns) = (Phase::backward(&g.y), Phase::backward(&g.x));
-    let maps = Maps {
-        n: g.n,
-        height: g.y.output,
-        width: g.x.output,
-        channels: g.outputs,
-    };
-    let margin_y = margins(&rows, 1, g.y.output);
-    let margin_x = margins(&columns, 1, g.x.output);
+    let (maps, phases) = (g.output_maps(), (&rows[..], &columns[..]));
     // SAFETY: the phases cover every input.
     unsafe {
         uninit(len, |out| {
-            with_margins(dy, maps, margin_y, margin_x, |dy, maps| {
+            with_margins(dy, maps, phases, (1, 1), |dy, maps, margin| {
                 let places = Places {
                     g,
                     maps,
@@ -93,13 +79,24 @@ pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weight: &[f32]) -> Vec<f3
                 {
                     let elements = kernel_elements(g, phase.0, phase.1);
                     packing(g, weight, &elements, Columns::Channels).with_panels(|panels| {
-                        let margin = (margin_y.0, margin_x.0);
                         places.run(phase, margin, panels, None, out);
                     });
                 }
             });
         })
     }
+}
+
+/// Lends `work` the input with as many zeros around it as the outputs' places need, as [`with_margins`] does.
+fn with_padding<R>(
+    g: &Geometry,
+    x: &[f32],
+    (rows, columns): (&Phase, &Phase),
+    work: impl FnOnce(&[f32], Maps, (usize, usize)) -> R,
+) -> R {
+    let phases = (from_ref(rows), from_ref(columns));
+    let step = (g.y.stride, g.x.stride);
+    with_margins(x, g.input_maps(), phases, step, work)
 }
 
 fn packing<'a>(
@@ -239,18 +236,10 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
         return vec![0.0; g.weight_shape().elem_count()];
     }
     let (y_axis, x_axis) = (Phase::forward(&g.y), Phase::forward(&g.x));
-    let maps = Maps {
-        n: g.n,
-        height: g.y.input,
-        width: g.x.input,
-        channels: g.channels,
-    };
-    let margin_y = margins(std::slice::from_ref(&y_axis), g.y.stride, g.y.input);
-    let margin_x = margins(std::slice::from_ref(&x_axis), g.x.stride, g.x.input);
     let (shape, lines) = (Sums::new(g), g.n * g.y.output);
     let len = shape.len(g);
     let parts = (PART_FLOATS / len).clamp(1, MAX_PARTS).min(lines);
-    with_margins(x, maps, margin_y, margin_x, |x, maps| {
+    with_padding(g, x, (&y_axis, &x_axis), |x, maps, _| {
         with_scratch(parts * len, |sums| {
             let strips = strips(g, &shape, TASKS.div_ceil(parts));
             let shared = SharedMut::new(sums);

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use candle_core::{Result, Shape, Tensor};
 
+use super::margin::Maps;
 use crate::check::{self, invalid};
 
 /// A convolution's parameters beside its weight; pairs are (height, width).
@@ -144,6 +145,26 @@ impl Geometry {
 
     pub(super) fn output_shape(&self) -> Shape {
         (self.n, self.y.output, self.x.output, self.outputs).into()
+    }
+
+    /// The maps that the convolution reads.
+    pub(super) fn input_maps(&self) -> Maps {
+        Maps {
+            n: self.n,
+            height: self.y.input,
+            width: self.x.input,
+            channels: self.channels,
+        }
+    }
+
+    /// The maps that the convolution writes.
+    pub(super) fn output_maps(&self) -> Maps {
+        Maps {
+            n: self.n,
+            height: self.y.output,
+            width: self.x.output,
+            channels: self.outputs,
+        }
     }
 
     pub(super) fn weight_shape(&self) -> Shape {

@@ -1,5 +1,6 @@
 //! Feature maps with zeros around them.
 
+use super::taps::{Phase, margins};
 use crate::parallel::for_each_chunk;
 use crate::scratch::with_scratch;
 
@@ -12,17 +13,21 @@ pub(super) struct Maps {
     pub(super) channels: usize,
 }
 
-/// Lends `work` the maps with `y` rows of zeros (before, behind) and `x` columns of zeros, and their new size; without
-/// margins the maps themselves.
+/// Lends `work` the maps with so many zeros around them that every tap of the phases of either axis reads something, their
+/// new size, and the rows and columns of zeros before them. Places of a phase are `step` pixels apart. Where no zeros are
+/// needed, the maps themselves are lent.
 pub(super) fn with_margins<R>(
     values: &[f32],
     maps: Maps,
-    y: (usize, usize),
-    x: (usize, usize),
-    work: impl FnOnce(&[f32], Maps) -> R,
+    phases: (&[Phase], &[Phase]),
+    step: (usize, usize),
+    work: impl FnOnce(&[f32], Maps, (usize, usize)) -> R,
 ) -> R {
+    let y = margins(phases.0, step.0, maps.height);
+    let x = margins(phases.1, step.1, maps.width);
+    let margin = (y.0, x.0);
     if (y, x) == ((0, 0), (0, 0)) {
-        return work(values, maps);
+        return work(values, maps, margin);
     }
     let wide = Maps {
         height: maps.height + y.0 + y.1,
@@ -44,6 +49,6 @@ pub(super) fn with_margins<R>(
             out[before..before + row].copy_from_slice(source);
             out[before + row..][..behind].fill(0.0);
         });
-        work(padded, wide)
+        work(padded, wide, margin)
     })
 }

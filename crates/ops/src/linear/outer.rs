@@ -3,8 +3,9 @@
 //! For a small batch writing that sum out takes longer than computing it, so it is kept as its factors until somebody wants
 //! to see it, and the optimizer adds it to the weight without ever writing it.
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{Result, Shape, Tensor, Var};
 
+use super::Sizes;
 use crate::kernel::{InPlace, Kernel, change2, run2};
 use crate::lanes::{Lanes, for_processor};
 use crate::output::uninit_chunks;
@@ -27,13 +28,6 @@ pub(crate) struct Outer {
     x: Tensor,
 }
 
-#[derive(Clone, Copy)]
-struct Sizes {
-    n: usize,
-    o: usize,
-    i: usize,
-}
-
 impl Outer {
     pub(crate) fn new(dy: Tensor, x: Tensor) -> Self {
         Self { dy, x }
@@ -41,7 +35,7 @@ impl Outer {
 
     fn sizes(&self) -> Result<Sizes> {
         let ((n, o), (_, i)) = (self.dy.dims2()?, self.x.dims2()?);
-        Ok(Sizes { n, o, i })
+        Ok(Sizes { n, i, o })
     }
 
     pub(crate) fn shape(&self) -> Result<[usize; 2]> {
@@ -51,7 +45,7 @@ impl Outer {
 
     /// The sum, written out.
     pub(crate) fn dense(&self) -> Result<Tensor> {
-        run2(&self.sizes()?, &self.dy, &self.x)
+        run2(&Sum(self.sizes()?), &self.dy, &self.x)
     }
 
     /// One step of stochastic gradient descent along the sum.
@@ -65,22 +59,24 @@ impl Outer {
     }
 }
 
-impl Kernel<2> for Sizes {
-    const NAME: &'static str = "linear's weight gradient";
+struct Sum(Sizes);
 
-    fn shape(&self) -> candle_core::Shape {
-        (self.o, self.i).into()
+impl Kernel<2> for Sum {
+    const NAME: &'static str = "linear's gradient";
+
+    fn shape(&self) -> Shape {
+        (self.0.o, self.0.i).into()
     }
 
     fn cpu(&self, [dy, x]: [&[f32]; 2]) -> Result<Vec<f32>> {
-        let &Self { n, o, i } = self;
+        let Sizes { o, i, .. } = self.0;
         // SAFETY: `write` writes all of the chunk, as it has whole rows.
         Ok(unsafe {
-            uninit_chunks(o * i, ROWS * i, n * o * i, |piece, out| {
+            uninit_chunks(o * i, ROWS * i, self.0.work(), |piece, out| {
                 let piece = Piece {
                     dy,
                     x,
-                    sizes: *self,
+                    sizes: self.0,
                     first: piece * ROWS,
                     rows: out.len() / i,
                 };

@@ -301,6 +301,47 @@ fn empty_batches_pass_through() -> Result<()> {
     Ok(())
 }
 
+/// Each way of computing a convolution, after one that leaves its sums in the buffers.
+#[test]
+fn empty_batches_of_every_kind_of_convolution() -> Result<()> {
+    let same = Conv2d {
+        padding: (1, 1),
+        ..Conv2d::default()
+    };
+    let halved = Conv2d {
+        stride: (2, 2),
+        ..same
+    };
+    let grouped = |groups| Conv2d { groups, ..same };
+    for (c, weight, conv) in [
+        (16, [16, 16, 3, 3], same),
+        (40, [48, 40, 3, 3], halved),
+        (3, [4, 3, 3, 3], same),
+        (16, [32, 8, 3, 3], grouped(2)),
+        (16, [16, 1, 3, 3], grouped(16)),
+    ] {
+        let (w, b) = (
+            Array::normal(&weight, 1).var(),
+            Array::normal(&weight[..1], 2).var(),
+        );
+        for n in [1, 0] {
+            let x = Array::normal(&[n, 6, 6, c], 3).var();
+            let tape = Tape::recording();
+            let y = conv2d(&tape, &x, &w, Some(&b), &conv)?;
+            assert_eq!((y.dims()[0], y.dims()[3]), (n, weight[0]));
+            let gradients = tape.backward_from(&y, &t(y.dims()))?;
+            let of = |var: &Var| values(gradients.get(var).expect("a variable"));
+            assert_eq!(of(&x).len(), n * 36 * c);
+            for var in [&w, &b] {
+                let found = of(var);
+                assert_eq!(found.len(), var.elem_count());
+                assert_eq!(found.iter().all(|&v| v == 0.0), n == 0, "{weight:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A loss that is no number has to be seen, not repaired on the way.
 #[test]
 fn nan_reaches_every_result() -> Result<()> {

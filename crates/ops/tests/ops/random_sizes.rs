@@ -115,6 +115,7 @@ fn check_linear(n: usize, i: usize, o: usize) {
 fn linear_of_large_sizes() {
     check_linear(4, 5000, 37);
     check_linear(33, 300, 200);
+    check_linear(200, 350, 300);
     check_linear(32, 1500, 70);
     check_linear(7, 2049, 130);
 }

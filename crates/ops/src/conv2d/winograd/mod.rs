@@ -8,10 +8,9 @@ mod weight_gradient;
 use std::ops::Range;
 
 use super::geometry::{Axis, Geometry};
-use super::margin::Maps;
 use super::panels::{Columns, Packing};
 use crate::lanes::{Lanes, for_processor};
-use crate::microkernel::{Product, Stretch, multiply, panel_width};
+use crate::microkernel::{Matrices, panel_width};
 use crate::output::uninit;
 use crate::parallel::{SharedMut, for_each, for_each_chunk};
 use crate::scratch::with_scratch;
@@ -29,7 +28,8 @@ const BLOCK: usize = 56;
 /// One line of the cache between matrices whose sizes are powers of two.
 const GAP: usize = 16;
 
-/// Whether the convolution can be, and had better be, computed this way. The sizes of maps and batch do not matter.
+/// Whether the convolution can be, and had better be, computed this way. The sizes of maps and batch do not matter, but there
+/// must be something to compute.
 pub(super) fn suits(g: &Geometry) -> bool {
     let plain = |axis: &Axis| {
         axis.kernel == 3 && axis.stride == 1 && axis.dilation == 1 && axis.padding <= 2
@@ -39,6 +39,7 @@ pub(super) fn suits(g: &Geometry) -> bool {
         && g.groups == 1
         && g.channels >= MIN_CHANNELS
         && g.outputs >= MIN_CHANNELS
+        && g.work() > 0
 }
 
 /// The output from input, weight and bias.
@@ -51,7 +52,7 @@ pub(super) fn forward(g: &Geometry, x: &[f32], weight: &[f32], bias: Option<&[f3
         columns: Columns::Outputs,
         gap: GAP,
     };
-    let tiles = Tiles::new(input_maps(g), (g.y.padding, g.x.padding), output_maps(g));
+    let tiles = Tiles::new(g.input_maps(), (g.y.padding, g.x.padding), g.output_maps());
     convolve(&tiles, &packing, x, bias)
 }
 
@@ -66,26 +67,8 @@ pub(super) fn input_gradient(g: &Geometry, dy: &[f32], weight: &[f32]) -> Vec<f3
         gap: GAP,
     };
     let padding = (2 - g.y.padding, 2 - g.x.padding);
-    let tiles = Tiles::new(output_maps(g), padding, input_maps(g));
+    let tiles = Tiles::new(g.output_maps(), padding, g.input_maps());
     convolve(&tiles, &packing, dy, None)
-}
-
-fn input_maps(g: &Geometry) -> Maps {
-    Maps {
-        n: g.n,
-        height: g.y.input,
-        width: g.x.input,
-        channels: g.channels,
-    }
-}
-
-fn output_maps(g: &Geometry) -> Maps {
-    Maps {
-        n: g.n,
-        height: g.y.output,
-        width: g.x.output,
-        channels: g.outputs,
-    }
 }
 
 /// The transformed filters of one panel and pair of rows: a matrix of `depth` rows for each value, [`Packing::element_len`]
@@ -154,6 +137,19 @@ fn convolve(tiles: &Tiles, packing: &Packing, x: &[f32], bias: Option<&[f32]>) -
     }
 }
 
+/// The product of one value's inputs, a row of `depth` channels a tile, with a panel of its filters, `width` columns.
+fn product([tiles, depth, width]: [usize; 3], inputs: Space, products: Space) -> Matrices {
+    Matrices {
+        rows: tiles,
+        depth,
+        cols: width,
+        a_row: inputs.channels,
+        a_col: 1,
+        b_row: width,
+        c_row: products.channels,
+    }
+}
+
 /// Each task computes some channels of all tiles.
 ///
 /// # Safety
@@ -216,6 +212,7 @@ unsafe fn one_panel(
     let (count, depth, width) = (tiles.count(), packing.depth(), panel_width());
     let stride = packing.element_len();
     let products = Space::new(count, width);
+    let product = product([count, depth, width], space, products);
     with_scratch(products.len(VALUES), |out| {
         with_scratch(packing.panel_len(), |filters| {
             packing.fill(0, panel, filters);
@@ -224,25 +221,11 @@ unsafe fn one_panel(
                     transform_panel(packing, pair, filters, transformed);
                     for value in 0..PAIR {
                         let whole = pair * PAIR + value;
-                        let product = Product {
-                            stretches: &[Stretch {
-                                a: 0,
-                                b: 0,
-                                len: depth,
-                            }],
-                            a: inputs[whole * space.stride..].as_ptr(),
-                            a_row: space.channels,
-                            a_col: 1,
-                            b: transformed[value * stride..].as_ptr(),
-                            b_row: width,
-                            c: out[whole * products.stride..].as_mut_ptr(),
-                            c_row: products.channels,
-                            rows: count,
-                            cols: width,
-                            add: false,
-                        };
-                        // SAFETY: the scratches have room for these sizes.
-                        unsafe { multiply(&product) };
+                        product.write(
+                            &inputs[whole * space.stride..],
+                            &transformed[value * stride..],
+                            &mut out[whole * products.stride..],
+                        );
                     }
                 }
             });
@@ -314,6 +297,7 @@ unsafe fn one_block(
     let (depth, width, panels) = (packing.depth(), panel_width(), packing.panels());
     let space = Space::new(block.len(), depth);
     let products = Space::new(block.len(), panels * width);
+    let product = product([block.len(), depth, width], space, products);
     with_scratch(space.len(VALUES), |inputs| {
         let part = Part {
             tiles,
@@ -329,25 +313,11 @@ unsafe fn one_block(
             for value in 0..VALUES {
                 for panel in 0..panels {
                     let at = (panel * VALUES + value) * packing.element_len();
-                    let product = Product {
-                        stretches: &[Stretch {
-                            a: 0,
-                            b: 0,
-                            len: depth,
-                        }],
-                        a: inputs[value * space.stride..].as_ptr(),
-                        a_row: space.channels,
-                        a_col: 1,
-                        b: filters[at..].as_ptr(),
-                        b_row: width,
-                        c: out[value * products.stride + panel * width..].as_mut_ptr(),
-                        c_row: products.channels,
-                        rows: block.len(),
-                        cols: width,
-                        add: false,
-                    };
-                    // SAFETY: the scratches have room for these sizes.
-                    unsafe { multiply(&product) };
+                    product.write(
+                        &inputs[value * space.stride..],
+                        &filters[at..],
+                        &mut out[value * products.stride + panel * width..],
+                    );
                 }
             }
             let part = Part {

@@ -9,9 +9,8 @@ use super::super::filters::Sums;
 use super::super::geometry::Geometry;
 use super::tiles::{Part, Space, Tiles, transform_inputs, transform_output_gradients};
 use super::transform::{INPUT, VALUES, filter_gradient};
-use super::{input_maps, output_maps};
 use crate::lanes::{Lanes, for_processor};
-use crate::microkernel::{Product, Stretch, multiply, panel_width};
+use crate::microkernel::{Matrices, panel_width};
 use crate::output::uninit;
 use crate::parallel::{SharedMut, for_each};
 use crate::scratch::with_scratch;
@@ -32,7 +31,7 @@ const MAX_PARTS: usize = 8;
 
 /// The weight's gradient from input and output's gradient. The tiles are summed in parts that are fixed by the sizes.
 pub(in crate::conv2d) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
-    let tiles = Tiles::new(input_maps(g), (g.y.padding, g.x.padding), output_maps(g));
+    let tiles = Tiles::new(g.input_maps(), (g.y.padding, g.x.padding), g.output_maps());
     let shape = Sums::new(g);
     let len = shape.len(g);
     let parts = (PARTIAL_FLOATS / len)
@@ -138,26 +137,24 @@ impl Square {
                                 q.as_mut_ptr(),
                             );
                         }
+                        let product = Matrices {
+                            rows: channels,
+                            depth: part.count,
+                            cols: columns,
+                            a_row: 1,
+                            a_col: inputs.channels,
+                            b_row: outputs.channels,
+                            c_row: columns,
+                        };
                         for value in 0..VALUES {
-                            let product = Product {
-                                stretches: &[Stretch {
-                                    a: 0,
-                                    b: 0,
-                                    len: part.count,
-                                }],
-                                a: v[value * inputs.stride..].as_ptr(),
-                                a_row: 1,
-                                a_col: inputs.channels,
-                                b: q[value * outputs.stride..].as_ptr(),
-                                b_row: outputs.channels,
-                                c: sums[value * stride..].as_mut_ptr(),
-                                c_row: columns,
-                                rows: channels,
-                                cols: columns,
-                                add: first > tiles.start,
-                            };
-                            // SAFETY: the scratches have room for these sizes.
-                            unsafe { multiply(&product) };
+                            let v = &v[value * inputs.stride..];
+                            let q = &q[value * outputs.stride..];
+                            let sums = &mut sums[value * stride..];
+                            if first == tiles.start {
+                                product.write(v, q, sums);
+                            } else {
+                                product.add(v, q, sums);
+                            }
                         }
                     }
                 });
