@@ -103,40 +103,9 @@ def record(net, modes, batch, size, dtype=torch.float32):
     return out
 
 
-def torch_files(folder):
-    """Small .pth files of every shape that people save: tests/model/torch_files.rs reads them."""
-    def numbers(name, *shape):
-        return torch.from_numpy(made_up(name, math.prod(shape))).view(*shape)
-
-    plain = {
-        "weight": numbers("weight", 2, 3, 2, 2),
-        "channels_last": numbers("channels_last", 2, 3, 2, 2).to(memory_format=torch.channels_last),
-        "part": numbers("part", 10)[3:7],
-        "transposed": numbers("transposed", 3, 4).t(),
-        "half": numbers("half", 5).half(),
-        "bfloat": numbers("bfloat", 5).bfloat16(),
-        "double": numbers("double", 5).double(),
-        "bn.num_batches_tracked": torch.tensor(7),
-        "scalar": torch.tensor(0.5),
-    }
-    torch.save(plain, f"{folder}/plain.pth")
-    torch.save(plain, f"{folder}/before-1.6.pth", _use_new_zipfile_serialization=False)
-    module = nn.Linear(3, 2)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            fill(name, parameter)
-    optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
-    wrapped = {f"module.{name}": parameter for name, parameter in module.state_dict().items()}
-    torch.save({"epoch": 3, "state_dict": wrapped, "optimizer": optimizer.state_dict()}, f"{folder}/checkpoint.pth")
-    torch.save(module.state_dict(), f"{folder}/protocol4.pth", pickle_protocol=4)
-    torch.save({name: nn.Parameter(parameter) for name, parameter in module.named_parameters()}, f"{folder}/parameters.pth")
-    torch.save(module, f"{folder}/module.pth")
-
-
 def main():
     # Small pictures and small steps: where rounding decides whether a unit near 0 is on, gradients of float32 jump, and the
     # more units and steps there are, the likelier that is.
-    torch_files(sys.argv[1])
     torch.set_num_threads(2)
     cases = {
         "convnet": (lambda: ConvNet(36, CLASSES), {"train": 0.001}, 4, 36),

@@ -1,6 +1,7 @@
 """Golden values for crates/ops, made by torch 2.15.0 on a CPU: python scripts/golden_ops.py
 
-Writes crates/ops/tests/golden/ops.safetensors. Each test in crates/ops/tests/ops/golden.rs shows the lines it stands on.
+Writes ops, windows and activations.safetensors in crates/ops/tests/golden. Each test in golden.rs, golden_windows.rs and
+golden_activations.rs in crates/ops/tests/ops shows the lines it stands on.
 """
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
+folder = Path(__file__).parent.parent / "crates/ops/tests/golden"
 torch.manual_seed(0)
 out = {}
 
@@ -87,7 +89,89 @@ y = torch.cat([y, y * 1], 3)
 y = F.cross_entropy(F.linear(y.mean((2, 3)), fc, fb), torch.tensor([1, 0, 4]))
 keep("net", y, x=x, w1=w1, w2=w2, g=g, h=h, fc=fc, fb=fb)
 
-path = Path(__file__).parent.parent / "crates/ops/tests/golden/ops.safetensors"
-path.parent.mkdir(parents=True, exist_ok=True)
-save_file({k: v.detach().contiguous() for k, v in out.items()}, path, metadata={"made_by": f"torch {torch.__version__}"})
-print(path.stat().st_size, "bytes,", len(out), "tensors, torch", torch.__version__)
+
+def write(name):
+    """Writes what was kept since the last file."""
+    path = folder / f"{name}.safetensors"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"made_by": f"torch {torch.__version__}"}
+    save_file({k: v.detach().contiguous() for k, v in out.items()}, path, metadata=metadata)
+    print(path.name, path.stat().st_size, "bytes,", len(out), "tensors, torch", torch.__version__)
+    out.clear()
+
+
+write("ops")
+
+# Windows of all kinds, such as Inception's and MobileNets'.
+torch.manual_seed(1)
+
+conv("conv.1x7", leaf(2, 16, 5, 9), leaf(10, 16, 1, 7), leaf(10), padding=(0, 3))
+conv("conv.7x1", leaf(1, 18, 9, 5), leaf(12, 18, 7, 1), padding=(3, 0))
+conv("conv.1x3", leaf(1, 20, 6, 7), leaf(19, 20, 1, 3), leaf(19), padding=(0, 1))
+conv("conv.3x1", leaf(2, 16, 7, 4), leaf(16, 16, 3, 1), padding=(1, 0))
+conv("conv.uneven", leaf(1, 16, 6, 7), leaf(16, 16, 3, 3), leaf(16), padding=(0, 2))
+conv("conv.tall", leaf(1, 3, 11, 8), leaf(5, 3, 5, 2), stride=(2, 1), padding=(3, 0))
+conv("depth.3", leaf(2, 17, 7, 6), leaf(17, 1, 3, 3), padding=1, groups=17)
+conv("depth.3/2", leaf(1, 33, 7, 8), leaf(33, 1, 3, 3), leaf(33), stride=2, padding=1, groups=33)
+conv("depth.5", leaf(1, 16, 7, 9), leaf(16, 1, 5, 5), leaf(16), padding=2, groups=16)
+conv("depth.5/2", leaf(2, 19, 8, 7), leaf(19, 1, 5, 5), stride=2, padding=2, groups=19)
+
+x = leaf(2, 5, 8, 7)
+keep("max.ceil", F.max_pool2d(x, 3, 2, ceil_mode=True), x=x)
+x = leaf(1, 17, 6, 7)
+keep("max.same", F.max_pool2d(x, 3, 1, 1, ceil_mode=True), x=x)
+x = leaf(2, 6, 7, 5)
+keep("avg.same", F.avg_pool2d(x, 3, 1, 1, count_include_pad=False), x=x)
+x = leaf(1, 5, 7, 9)
+keep("avg.ceil", F.avg_pool2d(x, 2, 2, ceil_mode=True, count_include_pad=False), x=x)
+x = leaf(2, 3, 9, 6)
+keep("avg.uneven", F.avg_pool2d(x, (5, 2), (2, 3), (2, 1), ceil_mode=True, count_include_pad=False), x=x)
+
+for case, shape, size in [
+    ("one", (2, 3, 5, 6), (1, 1)),
+    ("same", (3, 5, 4, 3), (4, 3)),
+    ("less", (2, 17, 7, 5), (3, 2)),
+    ("more", (1, 4, 5, 6), (7, 13)),
+    ("mixed", (1, 2, 13, 4), (6, 9)),
+]:
+    x = leaf(*shape)
+    keep(f"adaptive.{case}", F.adaptive_avg_pool2d(x, size), x=x)
+
+write("windows")
+
+torch.manual_seed(2)
+activations = dict(relu=F.relu, relu6=F.relu6, sigmoid=torch.sigmoid)
+activations |= dict(hardsigmoid=F.hardsigmoid, silu=F.silu, hardswish=F.hardswish)
+near = [-8.0, -3.0, -2.9999995, -1e-30, -0.0, 0.0, 1e-30, 2.9999995, 3.0, 5.9999995, 6.0, 6.0000005, 8.0]
+far = [-1e30, -1000.0, -100.0, -89.0, -88.1, -87.0, -20.0, 20.0, 88.1, 100.0]
+for name, activation in activations.items():
+    x = torch.cat([torch.tensor(near), torch.randn(50) * 3]).requires_grad_()
+    keep(f"{name}.near", activation(x), x=x)
+    x = torch.tensor(far).requires_grad_()
+    keep(f"{name}.far", activation(x), x=x)
+
+x, gate = leaf(2, 5, 3, 4), leaf(2, 5)
+keep("scale", x * gate[:, :, None, None], x=x, gate=gate)
+x, gate = leaf(1, 17, 7, 5), leaf(1, 17)
+keep("scale.wide", x * gate[:, :, None, None], x=x, gate=gate)
+
+mean, var = torch.randn(5), torch.rand(5) + 0.5
+out["bn.mean"], out["bn.var"] = mean, var
+for name, activation in activations.items():
+    x, w, b = leaf(2, 5, 3, 7), torch.randn(5).mul(4).requires_grad_(), leaf(5)
+    keep(f"bn.train.{name}", activation(F.batch_norm(x, None, None, w, b, training=True)), x=x, w=w, b=b)
+    x, w, b = leaf(1, 5, 3, 7), torch.randn(5).mul(4).requires_grad_(), leaf(5)
+    keep(f"bn.eval.{name}", activation(F.batch_norm(x, mean, var, w, b)), x=x, w=w, b=b)
+
+# An inverted residual with squeeze and excitation, as in MobileNetV3.
+x, we, ge, be = leaf(2, 6, 7, 5), leaf(10, 6, 1, 1), leaf(10), leaf(10)
+wd, gd, bd, w1, b1, w2, b2 = leaf(10, 1, 5, 5), leaf(10), leaf(10), leaf(4, 10), leaf(4), leaf(10, 4), leaf(10)
+wp = leaf(6, 10, 1, 1)
+y = F.hardswish(F.batch_norm(F.conv2d(x, we), None, None, ge, be, training=True))
+y = F.hardswish(F.batch_norm(F.conv2d(y, wd, padding=2, groups=10), None, None, gd, bd, training=True))
+s = F.linear(F.relu(F.linear(F.adaptive_avg_pool2d(y, 1).flatten(1), w1, b1)), w2, b2)
+y = F.conv2d(y * F.hardsigmoid(s)[:, :, None, None], wp) + x
+leaves = dict(x=x, we=we, ge=ge, be=be, wd=wd, gd=gd, bd=bd, w1=w1, b1=b1, w2=w2, b2=b2, wp=wp)
+keep("inverted", y, **leaves)
+
+write("activations")

@@ -139,10 +139,7 @@ impl Source for ImageFolder {
     }
 
     fn load(&self, split: Split, index: usize) -> Result<Picture, DataError> {
-        let path = self.path(split, index);
-        let bytes = read_file(&path)?;
-        decode(&bytes, self.exif_orientation)
-            .map_err(|reason| DataError::BadPicture { path, reason })
+        read_picture(&self.path(split, index), self.exif_orientation)
     }
 
     fn fingerprint(&self) -> Result<String, DataError> {
@@ -272,6 +269,15 @@ fn no_picture_notes(train: &[ClassFolder], val: &[ClassFolder]) -> Vec<String> {
         1 => vec![format!("1 file that is no picture: {}", others[0])],
         n => vec![format!("{n} files that are no pictures: {}", list(&others))],
     }
+}
+
+/// Decodes the picture in a file; `exif_orientation` applies the orientation that a camera noted.
+pub fn read_picture(path: &Path, exif_orientation: bool) -> Result<Picture, DataError> {
+    let bytes = read_file(path)?;
+    decode(&bytes, exif_orientation).map_err(|reason| DataError::BadPicture {
+        path: path.to_owned(),
+        reason,
+    })
 }
 
 /// The bytes of a regular file of reasonable size.

@@ -22,7 +22,7 @@ mod walk;
 pub use cache::{MemoryBudget, PictureCache};
 pub use decode::{DecodeError, MAX_PIXELS, decode};
 pub use error::DataError;
-pub use folder::ImageFolder;
+pub use folder::{ImageFolder, read_picture};
 pub use generated::Generated;
 pub use loader::{Batch, Batches, Loader, LoaderOptions};
 pub use picture::Picture;
@@ -35,3 +35,4 @@ pub use spec::{
 pub use transform::{
     Crop, Mode, Normalization, Scratch, Transform, TransformError, random_resized_crop,
 };
+pub use walk::picture_files;

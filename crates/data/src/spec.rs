@@ -24,6 +24,16 @@ pub enum SourceSpec {
     Generated(GeneratedSpec),
 }
 
+impl SourceSpec {
+    /// Whether the orientation in a picture's EXIF data is applied.
+    pub fn exif_orientation(&self) -> bool {
+        match self {
+            Self::ImageFolder(spec) => spec.exif_orientation,
+            Self::Generated(_) => false,
+        }
+    }
+}
+
 /// The keys of `source = "image-folder"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageFolderSpec {

@@ -61,6 +61,16 @@ pub(crate) fn class_folders(
     Ok(classes)
 }
 
+/// The files in a folder and in those below it whose names end like a picture's, sorted by their paths.
+pub fn picture_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut folders = Vec::new();
+    walk(folder, &mut Vec::new(), &mut folders)?;
+    let files = folders.into_iter().flat_map(|(_, files)| files);
+    let mut pictures: Vec<PathBuf> = files.filter(|file| is_picture(file)).collect();
+    pictures.sort();
+    Ok(pictures)
+}
+
 /// One class.
 fn class_folder(root: &Path, folder: &Path) -> Result<ClassFolder, DataError> {
     let name = utf8(folder.file_name().map(Path::new), folder)?;

@@ -1,20 +1,18 @@
 //! The download itself: try, keep what came, wait, resume, check, rename.
 
-use std::{io::Read, path::Path, time::Duration};
+use std::{io::Read, path::Path};
 
-use ureq::{Agent, Body, http::Response};
+use ureq::{Body, http::Response};
 
 use crate::{
     FetchError, Options, Progress,
     part::Part,
-    request::{self, Failure},
+    request::{self, Failure, Wanted},
+    tries::Tries,
 };
 
 /// A try that brought this much does not count as failed, so that a large file survives a line that breaks often.
 const WORTHWHILE: u64 = 1 << 20;
-
-/// Longest wait that a server may ask for.
-const LONGEST_WAIT: u64 = 60;
 
 /// Fetches `url` (`http` or `https`) into the file `to`, which is replaced if it exists.
 ///
@@ -29,18 +27,17 @@ pub fn download(
     if options.offline {
         return Err(FetchError::Offline {
             url: url.to_owned(),
-            to: to.to_owned(),
+            to: Some(to.to_owned()),
         });
     }
-    let agent = request::agent(url, options)?;
+    request::address(url)?;
     let Some(part) = Part::open(to)? else {
         return Ok(());
     };
-    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    let own = to.file_name().unwrap_or_default().to_string_lossy();
     let mut download = Download {
         url,
-        name: &name,
-        agent,
+        name: options.name.as_deref().unwrap_or(&own),
         options,
         part,
         total: None,
@@ -52,7 +49,11 @@ pub fn download(
     progress.finish();
     match result {
         Ok(()) => download.part.complete(),
-        Err(error @ (FetchError::Hash { .. } | FetchError::TooLarge { .. })) => {
+        Err(
+            error @ (FetchError::Hash { .. }
+            | FetchError::TooLarge { .. }
+            | FetchError::Size { .. }),
+        ) => {
             download.part.discard()?;
             Err(error)
         }
@@ -70,7 +71,6 @@ pub fn download(
 struct Download<'a> {
     url: &'a str,
     name: &'a str,
-    agent: Agent,
     options: &'a Options,
     part: Part,
     /// Bytes of the complete file, where the server says it.
@@ -84,24 +84,19 @@ impl Download<'_> {
     fn fetch(&mut self, progress: &mut dyn Progress) -> Result<bool, FetchError> {
         let kept = self.part.len();
         let mut resumed = kept > 0;
-        let (mut tries, mut failures) = (0, 0);
+        let mut tries = Tries::new(self.options, self.name);
         loop {
-            tries += 1;
+            tries.made += 1;
             let before = self.part.len();
             match self.attempt(&mut resumed, progress) {
                 Ok(()) => return Ok(resumed),
                 Err(failure) => {
                     if self.part.len() >= before + WORTHWHILE {
-                        failures = 0;
+                        tries.forgive();
                     }
-                    failures += 1;
-                    // Whoever answered once in this call is worth another try, even if the line is dead now.
-                    let was_there = self.part.len() > kept;
-                    match wait_for(&failure, failures, was_there) {
-                        Some(wait) if failures <= self.options.retries => {
-                            self.options.pause.pause(wait);
-                        }
-                        _ => return Err(self.error(failure, tries)),
+                    if !tries.again(&failure, self.part.len() > kept, progress) {
+                        let so_far = (self.part.len(), self.total);
+                        return Err(failure.into_error(self.url, tries.made, so_far));
                     }
                 }
             }
@@ -114,7 +109,8 @@ impl Download<'_> {
         // With a hash to check at the end, a part can be resumed even if the server names no version.
         let resumable = validator.is_some() || self.options.sha256.is_some();
         let from = if resumable { self.part.len() } else { 0 };
-        let response = request::ask(&self.agent, self.url, from, validator.as_deref())?;
+        let wanted = Wanted::Bytes(from, validator.as_deref());
+        let response = request::ask(self.url, &wanted, self.options)?;
         let range = request::content_range(response.headers());
         match (response.status().as_u16(), range) {
             (206, Some((Some(start), total))) if start == from && from > 0 => {
@@ -148,11 +144,12 @@ impl Download<'_> {
                     Failure::Status {
                         status,
                         retry_after: None,
+                        said: None,
                     }
                 });
             }
         }
-        self.check_size(self.total)?;
+        self.check_total()?;
         self.show_start(progress);
         self.receive(response, progress)
     }
@@ -168,7 +165,7 @@ impl Download<'_> {
         loop {
             let n = body
                 .read(&mut buffer)
-                .map_err(|error| request::failure(self.url, error.into()))?;
+                .map_err(|error| request::failure(self.url, error.into(), self.options))?;
             if n == 0 {
                 break;
             }
@@ -181,6 +178,9 @@ impl Download<'_> {
             Some(total) if self.part.len() < total => Err(Failure::Cut {
                 reason: "the server closed the connection".to_owned(),
             }),
+            Some(total) if self.part.len() > total => {
+                Err(self.another_size(total, self.part.len()))
+            }
             _ => Ok(()),
         }
     }
@@ -218,6 +218,17 @@ impl Download<'_> {
         }
     }
 
+    /// Refuses a file that is too large, or not as large as it should be, by what the server says.
+    fn check_total(&mut self) -> Result<(), Failure> {
+        match (self.options.size, self.total) {
+            (Some(expected), Some(found)) if expected != found => {
+                return Err(self.another_size(expected, found));
+            }
+            (expected, found) => self.total = found.or(expected),
+        }
+        self.check_size(self.total)
+    }
+
     /// Refuses files that are too large.
     fn check_size(&self, size: Option<u64>) -> Result<(), Failure> {
         match size {
@@ -232,44 +243,11 @@ impl Download<'_> {
         }
     }
 
-    /// The error for the user after the last try.
-    fn error(&self, failure: Failure, tries: u32) -> FetchError {
-        let url = self.url.to_owned();
-        match failure {
-            Failure::Final(error) => error,
-            Failure::Status { status, .. } => FetchError::Status { url, status, tries },
-            Failure::Connection { reason, .. } => FetchError::Connection { url, reason, tries },
-            Failure::Timeout => FetchError::Timeout {
-                url,
-                waited: self.options.stall_timeout,
-                tries,
-            },
-            Failure::Cut { reason } => FetchError::Cut {
-                url,
-                received: self.part.len(),
-                total: self.total,
-                reason,
-                tries,
-            },
-        }
-    }
-}
-
-/// How long to wait before the next try after `failures` in a row: 1, 2, 4 … seconds, or what the server asks for;
-/// `None` if another try makes no sense.
-fn wait_for(failure: &Failure, failures: u32, was_there: bool) -> Option<Duration> {
-    let backoff = Duration::from_secs(1 << (failures - 1).min(5));
-    match failure {
-        Failure::Status {
-            status: 408 | 429 | 500 | 502 | 503 | 504,
-            retry_after,
-        } => Some(match retry_after {
-            Some(seconds) if *seconds > LONGEST_WAIT => return None,
-            Some(seconds) => backoff.max(Duration::from_secs(*seconds)),
-            None => backoff,
-        }),
-        Failure::Timeout | Failure::Cut { .. } => Some(backoff),
-        Failure::Connection { passing, .. } => (*passing || was_there).then_some(backoff),
-        Failure::Status { .. } | Failure::Final(_) => None,
+    fn another_size(&self, expected: u64, found: u64) -> Failure {
+        Failure::Final(FetchError::Size {
+            url: self.url.to_owned(),
+            expected,
+            found,
+        })
     }
 }

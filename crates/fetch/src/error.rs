@@ -8,14 +8,14 @@ pub enum FetchError {
     /// The network is forbidden.
     #[error(
         "{url} is not here and the network is forbidden\n\
-         hint: run once without --offline (and without HF_HUB_OFFLINE), or get the file by hand: curl -L -o '{}' '{url}'",
-        to.display()
+         hint: run once without --offline (and without HF_HUB_OFFLINE){}",
+        to.as_ref().map_or_else(String::new, |to| format!(", or get the file by hand: curl -L -o '{}' '{url}'", to.display()))
     )]
     Offline {
         /// What was asked for.
         url: String,
-        /// Where it would have gone.
-        to: PathBuf,
+        /// Where it would have gone, if it was more than a question.
+        to: Option<PathBuf>,
     },
     /// The address can't be read or is neither http nor https.
     #[error(
@@ -28,12 +28,19 @@ pub enum FetchError {
         reason: String,
     },
     /// The server answered with an error.
-    #[error("{url}: the server answered {status}{}\nhint: {}", tries_text(*.tries), status_hint(*.status))]
+    #[error(
+        "{url}: the server answered {status}{}{}\nhint: {}",
+        tries_text(*.tries),
+        said.as_ref().map_or_else(String::new, |said| format!(": {said}")),
+        status_hint(*.status)
+    )]
     Status {
         /// What was asked for.
         url: String,
         /// The HTTP status.
         status: u16,
+        /// What the server says beside it.
+        said: Option<String>,
         /// How often it was asked.
         tries: u32,
     },
@@ -53,8 +60,7 @@ pub enum FetchError {
     },
     /// The server was silent for too long.
     #[error(
-        "{url}: the server was silent for {} s{}\nhint: run again; what has arrived is kept and resumed",
-        waited.as_secs(),
+        "{url}: the server was silent for {waited:?}{}\nhint: run again; what has arrived is kept and resumed",
         tries_text(*.tries)
     )]
     Timeout {
@@ -93,6 +99,26 @@ pub enum FetchError {
         size: Option<u64>,
         /// The limit in bytes.
         limit: u64,
+    },
+    /// The server has a file of another size.
+    #[error(
+        "{url}: the file has {found} bytes on the server, expected {expected}\nhint: the file on the server has changed; check the address"
+    )]
+    Size {
+        /// What was asked for.
+        url: String,
+        /// The size in bytes that was expected.
+        expected: u64,
+        /// The size in bytes that the server says.
+        found: u64,
+    },
+    /// The answer can't be understood.
+    #[error("{url}: the server's answer makes no sense: {reason}\nhint: check the address")]
+    Answer {
+        /// What was asked for.
+        url: String,
+        /// What is wrong with the answer.
+        reason: String,
     },
     /// The complete file is not the expected one.
     #[error(

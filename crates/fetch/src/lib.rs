@@ -3,6 +3,8 @@
 //! A download is written to `<name>.part` beside its target. When the connection is cut, the next try (in the same
 //! call or in a later run) asks for the rest; only a complete file whose length and hash agree gets the final name.
 
+mod client;
+mod describe;
 mod download;
 mod error;
 mod hash;
@@ -10,7 +12,10 @@ mod options;
 mod part;
 mod progress;
 mod request;
+mod tries;
 
+pub use client::{Client, PlainClient};
+pub use describe::{Description, describe};
 pub use download::download;
 pub use error::FetchError;
 pub use hash::{HashPrefix, HashPrefixError, file_sha256};

@@ -2,23 +2,29 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use crate::HashPrefix;
+use crate::{Client, HashPrefix, PlainClient};
 
 /// How a download behaves. The default allows the network, checks no hash and refuses more than 64 GiB.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The SHA-256 of the complete file, or the beginning of it.
     pub sha256: Option<HashPrefix>,
+    /// The size of the complete file in bytes.
+    pub size: Option<u64>,
+    /// What the progress calls the file; by its own name if there is none here.
+    pub name: Option<String>,
+    /// Who makes the requests.
+    pub client: Arc<dyn Client>,
     /// Refuse to use the network.
     pub offline: bool,
-    /// Longest wait for a connection, and for each answer to a request.
+    /// Longest wait for a connection.
     pub connect_timeout: Duration,
-    /// Longest silence in the middle of a transfer.
+    /// Longest wait for the beginning of an answer, and longest silence in the middle of one.
     pub stall_timeout: Duration,
     /// Largest file in bytes.
     pub max_bytes: u64,
     /// Tries after the first that failed for a reason that may pass (429, 5xx, a cut connection). After a try that
-    /// brought at least 1 MiB the count starts again.
+    /// brought at least 1 MiB the count starts again. A server that never said a word is asked twice at most.
     pub retries: u32,
     /// How the waits between tries are spent.
     pub pause: Arc<dyn Pause>,
@@ -28,6 +34,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             sha256: None,
+            size: None,
+            name: None,
+            client: Arc::new(PlainClient::default()),
             offline: false,
             connect_timeout: Duration::from_secs(20),
             stall_timeout: Duration::from_secs(60),

@@ -9,6 +9,10 @@ pub trait Progress {
     fn advance(&mut self, bytes: u64);
     /// The download is over, in success or failure.
     fn finish(&mut self);
+    /// Something that a person who waits would like to know, such as that a server is busy and asked again.
+    fn note(&mut self, text: &str) {
+        let _ = text;
+    }
 }
 
 /// Tells nothing.

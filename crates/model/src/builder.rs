@@ -21,6 +21,8 @@ pub struct Builder {
     shared: Rc<Shared>,
     path: String,
     part: Part,
+    /// Whether what is made is left out of the network: only its name is kept.
+    left_out: bool,
 }
 
 struct Shared {
@@ -30,6 +32,8 @@ struct Shared {
     draw_backbone: bool,
     parameters: RefCell<Vec<Arc<Parameter>>>,
     buffers: RefCell<Vec<Arc<Buffer>>>,
+    /// Names of tensors behind the layer at which the network is cut.
+    left_out: RefCell<Vec<String>>,
     dropouts: Cell<u64>,
 }
 
@@ -41,12 +45,14 @@ impl Builder {
             draw_backbone,
             parameters: RefCell::default(),
             buffers: RefCell::default(),
+            left_out: RefCell::default(),
             dropouts: Cell::new(0),
         };
         Self {
             shared: Rc::new(shared),
             path: String::new(),
             part: Part::Backbone,
+            left_out: false,
         }
     }
 
@@ -64,6 +70,23 @@ impl Builder {
     pub fn head(&self) -> Self {
         Self {
             part: Part::Head,
+            ..self.clone()
+        }
+    }
+
+    /// The builder without a scope.
+    #[must_use]
+    pub fn root(&self) -> Self {
+        Self {
+            path: String::new(),
+            ..self.clone()
+        }
+    }
+
+    /// The same scope, for layers that do not become part of the network.
+    pub(crate) fn leaving_out(&self) -> Self {
+        Self {
+            left_out: true,
             ..self.clone()
         }
     }
@@ -92,7 +115,7 @@ impl Builder {
         fresh: Initial,
     ) -> Result<Arc<Parameter>> {
         let name = self.join(name);
-        let draws = self.shared.draw_backbone || self.part == Part::Head;
+        let draws = !self.left_out && (self.shared.draw_backbone || self.part == Part::Head);
         let initial = if draws {
             initial
         } else {
@@ -101,10 +124,12 @@ impl Builder {
         let values = initial.draw(shape.iter().product(), &name, self.shared.init);
         let var = Var::from_vec(values, shape, &self.shared.device)?;
         let parameter = Arc::new(Parameter::new(name, var, self.part, kind, fresh));
-        self.shared
-            .parameters
-            .borrow_mut()
-            .push(Arc::clone(&parameter));
+        if self.left_out {
+            self.leave_out(&parameter.name);
+        } else {
+            let mut parameters = self.shared.parameters.borrow_mut();
+            parameters.push(Arc::clone(&parameter));
+        }
         Ok(parameter)
     }
 
@@ -113,8 +138,36 @@ impl Builder {
         let count = shape.iter().product();
         let var = Var::from_vec(vec![value; count], shape, &self.shared.device)?;
         let buffer = Arc::new(Buffer::new(self.join(name), var, self.part));
-        self.shared.buffers.borrow_mut().push(Arc::clone(&buffer));
+        if self.left_out {
+            self.leave_out(&buffer.name);
+        } else {
+            self.shared.buffers.borrow_mut().push(Arc::clone(&buffer));
+        }
         Ok(buffer)
+    }
+
+    fn leave_out(&self, name: &str) {
+        self.shared.left_out.borrow_mut().push(name.to_owned());
+    }
+
+    /// How many parameters and buffers there are.
+    pub(crate) fn made(&self) -> (usize, usize) {
+        let (parameters, buffers) = (&self.shared.parameters, &self.shared.buffers);
+        (parameters.borrow().len(), buffers.borrow().len())
+    }
+
+    /// The names of the parameters and buffers made since there were `before`.
+    pub(crate) fn names_since(&self, before: (usize, usize)) -> Vec<String> {
+        let (parameters, buffers) = (&self.shared.parameters, &self.shared.buffers);
+        let (parameters, buffers) = (parameters.borrow(), buffers.borrow());
+        let parameters = parameters[before.0..].iter().map(|made| made.name.clone());
+        let buffers = buffers[before.1..].iter().map(|made| made.name.clone());
+        parameters.chain(buffers).collect()
+    }
+
+    /// The names of what was left out so far.
+    pub(crate) fn names_left_out(&self) -> Vec<String> {
+        self.shared.left_out.take()
     }
 
     /// The number of the next dropout layer, from 0.

@@ -171,6 +171,21 @@ pub enum ModelError {
         /// How to get them: an exact command.
         hint: String,
     },
+    /// A file in a cache is not what was fetched, and the network is forbidden.
+    #[error(
+        "the weights {spec} are damaged: {} {problem}\nhint: {hint}",
+        path.display()
+    )]
+    Damaged {
+        /// The weights as written.
+        spec: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// How to get it again: an exact command.
+        hint: String,
+    },
     /// `trial:` weights are no file yet.
     #[error(
         "{spec} names a trial: it is resolved from the results folder once that trial is finished"

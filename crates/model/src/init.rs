@@ -26,6 +26,13 @@ pub enum Initial {
         /// The standard deviation.
         std: f64,
     },
+    /// Normal with mean 0, drawn again where it is outside of [−bound, bound].
+    TruncatedNormal {
+        /// The standard deviation before the ends are cut off.
+        std: f64,
+        /// The largest absolute value.
+        bound: f64,
+    },
 }
 
 /// How a layer draws its weight, before its shape is known.
@@ -39,6 +46,10 @@ pub enum WeightInit {
     KaimingNormalFanOut,
     /// N(0, std²).
     Normal(f64),
+    /// `trunc_normal_(std=…)` with its default ends: N(0, std²) within [−2, 2].
+    TruncatedNormal(f64),
+    /// U(±bound).
+    Uniform(f64),
 }
 
 /// How a layer draws its bias.
@@ -74,6 +85,8 @@ impl WeightInit {
                 std: (2.0 / fan_out as f64).sqrt(),
             },
             Self::Normal(std) => Initial::Normal { std },
+            Self::TruncatedNormal(std) => Initial::TruncatedNormal { std, bound: 2.0 },
+            Self::Uniform(bound) => Initial::Uniform { bound },
         }
     }
 }
@@ -99,6 +112,38 @@ impl Initial {
                 .map(|_| stream.uniform(-bound, bound) as f32)
                 .collect(),
             Self::Normal { std } => (0..count).map(|_| (std * stream.normal()) as f32).collect(),
+            Self::TruncatedNormal { std, bound } => (0..count)
+                .map(|_| truncated_normal(&mut stream, std, bound) as f32)
+                .collect(),
         }
+    }
+}
+
+/// A normal number within [−bound, bound], drawn until one is.
+fn truncated_normal(stream: &mut Stream, std: f64, bound: f64) -> f64 {
+    loop {
+        let value = std * stream.normal();
+        if value.abs() <= bound {
+            return value;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A normal number within two standard deviations of its mean has the variance 0.7737.
+    #[test]
+    fn the_ends_of_a_truncated_normal_are_cut_off() {
+        let (count, init) = (20_000, Init { seed: 0, repeat: 0 });
+        let drawn = WeightInit::TruncatedNormal(1.0).initial(&[1]);
+        let values = drawn.draw(count, "weight", init);
+        let largest = values
+            .iter()
+            .fold(0f32, |most, value| most.max(value.abs()));
+        assert!((1.99..=2.0).contains(&largest), "{largest}");
+        let squares: f64 = values.iter().map(|&value| f64::from(value).powi(2)).sum();
+        assert!((squares / f64::from(count as u32) - 0.7737).abs() < 0.03);
     }
 }

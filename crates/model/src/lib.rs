@@ -4,6 +4,7 @@
 //! one file in `backbones/`, made of the [`layers`] on a [`Builder`]. [`locate`] finds the file that a
 //! [`WeightsSpec`] names, [`WeightFile`] reads it, and [`Network::load_backbone`] accounts for every tensor in it.
 
+mod assembly;
 mod backbones;
 mod builder;
 mod error;
@@ -18,19 +19,19 @@ mod spec;
 mod summary;
 mod weights;
 
+pub use assembly::{Assembly, Output};
 pub use builder::Builder;
 pub use error::{ModelError, OptionError, ShapeMismatch};
 pub use init::Init;
 pub use network::Network;
 pub use options::OptionInfo;
 pub use parameter::{Buffer, Kind, Parameter, Part};
-pub use pass::Pass;
+pub use pass::{Auxiliary, Pass};
 pub use registry::{
-    Backbone, BuildError, Built, Dimensions, Entry, IMAGENET_MEAN, IMAGENET_STD, WeightSource,
-    find, registry,
+    BuildError, Dimensions, Entry, IMAGENET_MEAN, IMAGENET_STD, WeightSource, find, registry,
 };
 pub use spec::{
-    BatchNormMode, ModelSpec, TransferMode, TransferSpec, WeightsSpec, WeightsSpecError,
+    BatchNormMode, HeadSpec, ModelSpec, TransferMode, TransferSpec, WeightsSpec, WeightsSpecError,
 };
 pub use summary::{LayerRow, Summary, Trace};
 pub use weights::{Hub, LoadReport, WeightFile, WeightsFolders, locate};

@@ -1,14 +1,18 @@
 //! A backbone and its head: built, filled with weights, set up for transfer, run.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use candle_core::{DType, Device, Tensor};
 use graft_ops::Tape;
 
 use crate::{
-    BatchNormMode, Buffer, Builder, Init, LoadReport, ModelError, ModelSpec, Parameter, Part, Pass,
-    ShapeMismatch, Summary, TransferMode, TransferSpec, WeightFile,
-    registry::{Backbone, BuildError, Dimensions, Entry, find},
+    BatchNormMode, Buffer, Builder, Init, LoadReport, ModelError, ModelSpec, OptionError,
+    Parameter, Part, Pass, ShapeMismatch, Summary, TransferMode, TransferSpec, WeightFile,
+    assembly::{Assembly, Owner, Stages},
+    registry::{BuildError, Dimensions, Entry, find},
     summary::Trace,
     weights::Fit,
 };
@@ -16,10 +20,14 @@ use crate::{
 /// A network: `forward` is `head` after `features`.
 pub struct Network {
     entry: &'static Entry,
-    layers: Box<dyn Backbone>,
+    layers: Stages,
     parameters: Vec<Arc<Parameter>>,
     buffers: Vec<Arc<Buffer>>,
+    /// Names of tensors behind the layer at which the network was cut.
+    left_out: HashSet<String>,
     transfer: TransferSpec,
+    /// Stages from the pictures on that stay as they are.
+    frozen: usize,
     dimensions: Dimensions,
     init: Init,
     device: Device,
@@ -84,26 +92,30 @@ impl Network {
         let options = (entry.check)(&spec.options).map_err(option_error)?;
         (entry.check_size)(&options, dimensions.size).map_err(option_error)?;
         let builder = Builder::new(init, device, draw_backbone);
-        let layers =
-            (entry.build)(&options, dimensions, &builder).map_err(|error| match error {
-                BuildError::Option(error) => option_error(error),
-                BuildError::Tensor(error) => ModelError::Tensor {
-                    action: "build the network",
-                    error,
-                },
-            })?;
+        let mut assembly = Assembly::new(
+            &builder,
+            dimensions,
+            spec.cut.as_deref(),
+            spec.head.as_ref(),
+        );
+        let layers = (entry.build)(&options, &mut assembly).and_then(|()| assembly.finish());
+        let layers = layers.map_err(|error| match error {
+            BuildError::Option(error) => option_error(error),
+            BuildError::Tensor(error) => ModelError::Tensor {
+                action: "build the network",
+                error,
+            },
+        })?;
+        let left_out = builder.names_left_out().into_iter().collect();
         let (parameters, buffers) = builder.finish();
-        let transfer = TransferSpec {
-            mode: TransferMode::FineTune,
-            batch_norm: BatchNormMode::Batch,
-            head_lr: 1.0,
-        };
         Ok(Self {
             entry,
             layers,
             parameters,
             buffers,
-            transfer,
+            left_out,
+            transfer: TransferSpec::of(TransferMode::FineTune),
+            frozen: 0,
             dimensions,
             init,
             device: device.clone(),
@@ -113,6 +125,18 @@ impl Network {
     /// The kind of network.
     pub fn entry(&self) -> &'static Entry {
         self.entry
+    }
+
+    /// Checks that a network can be cut as `spec` says, and frozen up to `freeze`, for pictures of `size` × `size` pixels.
+    ///
+    /// # Errors
+    /// As [`Network::build`] and [`Network::set_transfer`].
+    pub fn check(spec: &ModelSpec, freeze: Option<&str>, size: usize) -> Result<(), ModelError> {
+        let dimensions = Dimensions { classes: 2, size };
+        let init = Init { seed: 0, repeat: 0 };
+        let network = Self::assemble(spec, dimensions, init, &Device::Cpu, false)?;
+        let found = freeze.map(|layer| network.layers.up_to(layer)).transpose();
+        found.map(drop).map_err(|error| network.option_error(error))
     }
 
     /// How many classes it tells apart.
@@ -144,13 +168,14 @@ impl Network {
     /// Draws a new head for `init`, as [`Network::pretrained`] does. The backbone stays as it is.
     pub fn renew_head(&mut self, init: &Init) -> Result<(), ModelError> {
         self.init = *init;
-        for parameter in self
-            .parameters
-            .iter()
-            .filter(|parameter| parameter.part == Part::Head)
-        {
-            let drawn = parameter.draw_afresh(self.init, &self.device);
-            drawn.map_err(ModelError::tensor("draw the head's initial weights"))?;
+        self.draw(*init, |parameter| parameter.part == Part::Head)
+    }
+
+    /// Draws some parameters afresh.
+    fn draw(&self, init: Init, which: impl Fn(&Parameter) -> bool) -> Result<(), ModelError> {
+        for parameter in self.parameters.iter().filter(|parameter| which(parameter)) {
+            let drawn = parameter.draw_afresh(init, &self.device);
+            drawn.map_err(ModelError::tensor("draw initial weights"))?;
         }
         Ok(())
     }
@@ -160,7 +185,7 @@ impl Network {
             .tensors()
             .map(|(name, part, values)| (name, part, values.dims()))
             .collect::<Vec<_>>();
-        let (plan, report) = file.compare(&tensors, self.entry, fit);
+        let (plan, report) = file.compare(&tensors, &self.left_out, self.entry, fit);
         if !report.fits() {
             return Err(ModelError::Weights {
                 path: file.path().to_owned(),
@@ -174,17 +199,53 @@ impl Network {
             .map(|(name, stored)| Ok((name, file.tensor(&stored, &self.device)?)))
             .collect::<Result<BTreeMap<_, _>, ModelError>>()?;
         self.fill(&loaded)?;
+        self.draw(self.init, |parameter| {
+            report.drawn.contains(&parameter.name)
+        })?;
         Ok(report)
     }
 
-    /// Sets how the backbone takes part in training. A frozen backbone's parameters are no variables for any tape.
-    pub fn set_transfer(&mut self, transfer: &TransferSpec) {
-        self.transfer = *transfer;
-        for parameter in &self.parameters {
-            parameter.set_trainable(
-                parameter.part == Part::Head || transfer.mode == TransferMode::FineTune,
-            );
+    /// Sets how the backbone takes part in training. Frozen parameters are no variables for any tape.
+    ///
+    /// # Errors
+    /// When it is to be frozen up to a layer that it does not have.
+    pub fn set_transfer(&mut self, transfer: &TransferSpec) -> Result<(), ModelError> {
+        let frozen = match (&transfer.freeze, transfer.mode) {
+            (_, TransferMode::Frozen) => Ok(self.layers.len()),
+            (None, TransferMode::FineTune) => Ok(0),
+            (Some(layer), TransferMode::FineTune) => self.layers.up_to(layer),
+        };
+        if self.entry.extractor && transfer.mode == TransferMode::FineTune {
+            let error =
+                OptionError::new("transfer", "`frozen`: it can't be trained", "`fine-tune`");
+            return Err(self.option_error(error));
         }
+        self.frozen = frozen.map_err(|error| self.option_error(error))?;
+        self.transfer = transfer.clone();
+        for parameter in &self.parameters {
+            parameter.set_trainable(match self.layers.owner(&parameter.name) {
+                Owner::Stage(stage) | Owner::Auxiliary(stage) => stage >= self.frozen,
+                Owner::Head => true,
+            });
+        }
+        Ok(())
+    }
+
+    fn option_error(&self, error: OptionError) -> ModelError {
+        ModelError::Option {
+            kind: self.entry.name.to_owned(),
+            error,
+        }
+    }
+
+    /// The last layer of the backbone.
+    pub fn last_layer(&self) -> &str {
+        self.layers.last()
+    }
+
+    /// The layers at which the backbone can be cut, or up to which it can be frozen, in their order.
+    pub fn layer_names(&self) -> Vec<&str> {
+        self.layers.layer_names()
     }
 
     /// How the backbone takes part in training.
@@ -221,10 +282,19 @@ impl Network {
                 found: x.dims().to_vec(),
             });
         }
-        let still = Tape::disabled();
+        let (frozen, still) = (self.frozen, Tape::disabled());
+        // Layers that stay as they are, although others train, are in evaluation mode.
+        let statistics = match self.transfer.mode {
+            TransferMode::Frozen => self.transfer.batch_norm,
+            TransferMode::FineTune => BatchNormMode::Running,
+        };
         let features = self
             .layers
-            .features(x, &pass.in_backbone(&self.transfer, &still));
+            .run(0..frozen, x, &pass.in_frozen(statistics, &still))
+            .and_then(|x| {
+                let pass = pass.in_backbone(self.transfer.batch_norm);
+                self.layers.run(frozen..self.layers.len(), &x, &pass)
+            });
         features.map_err(ModelError::tensor("run the backbone"))
     }
 
@@ -262,13 +332,21 @@ impl Network {
             .filter(|parameter| parameter.trainable());
         let parameters =
             parameters.map(|parameter| (parameter.name.clone(), parameter.values().clone()));
-        let batch = self.transfer.batch_norm == BatchNormMode::Batch;
-        let buffers = self
-            .buffers
-            .iter()
-            .filter(|buffer| batch || buffer.part == Part::Head);
+        let buffers = self.buffers.iter().filter(|buffer| self.updates(buffer));
         let buffers = buffers.map(|buffer| (buffer.name.clone(), buffer.values().clone()));
         parameters.chain(buffers).collect()
+    }
+
+    /// Whether training updates these running statistics.
+    fn updates(&self, buffer: &Buffer) -> bool {
+        let batch = self.transfer.batch_norm == BatchNormMode::Batch;
+        match (self.layers.owner(&buffer.name), self.transfer.mode) {
+            (Owner::Head, _) => true,
+            (_, TransferMode::Frozen) => batch,
+            (Owner::Stage(stage) | Owner::Auxiliary(stage), TransferMode::FineTune) => {
+                batch && stage >= self.frozen
+            }
+        }
     }
 
     /// Sets every tensor of the network to that of a [`Network::state`].

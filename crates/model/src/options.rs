@@ -109,6 +109,19 @@ impl<'a> Options<'a> {
         Ok(value)
     }
 
+    /// `true` or `false`.
+    pub(crate) fn flag(&mut self, key: &str, default: bool) -> Result<bool, OptionError> {
+        let value = match self.written.get(key) {
+            None => default,
+            Some(value) => {
+                let flag = value.as_bool();
+                flag.ok_or_else(|| OptionError::new(key, "`true` or `false`", value))?
+            }
+        };
+        self.checked.insert(key.to_owned(), Value::Boolean(value));
+        Ok(value)
+    }
+
     /// The options with every default filled in.
     pub(crate) fn finish(self) -> Table {
         self.checked

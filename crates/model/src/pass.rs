@@ -1,9 +1,12 @@
 //! One run through a network: on which tape, in which mode.
 
+use std::cell::RefCell;
+
+use candle_core::Tensor;
 use graft_ops::Tape;
 use graft_stream::{Purpose, stream_key};
 
-use crate::{BatchNormMode, TransferMode, TransferSpec, summary::Trace};
+use crate::{BatchNormMode, summary::Trace};
 
 /// One run through a network.
 #[derive(Clone, Copy)]
@@ -11,8 +14,12 @@ pub struct Pass<'a> {
     tape: &'a Tape,
     dropout: Option<Draws>,
     batch_statistics: bool,
+    auxiliaries: Option<&'a RefCell<Vec<Auxiliary>>>,
     trace: Option<&'a Trace>,
 }
+
+/// Logits of a second classifier, `(n, classes)`, and what their loss is multiplied with.
+pub type Auxiliary = (Tensor, f64);
 
 /// What a dropout mask depends on, besides the layer.
 #[derive(Clone, Copy)]
@@ -31,6 +38,7 @@ impl<'a> Pass<'a> {
             tape,
             dropout,
             batch_statistics: true,
+            auxiliaries: None,
             trace: None,
         }
     }
@@ -41,6 +49,7 @@ impl<'a> Pass<'a> {
             tape,
             dropout: None,
             batch_statistics: false,
+            auxiliaries: None,
             trace: None,
         }
     }
@@ -62,21 +71,36 @@ impl<'a> Pass<'a> {
         })
     }
 
-    /// The pass through the backbone. A frozen one is in evaluation mode and goes on `still`, a tape that records
-    /// nothing; only its batch norm may be asked to use the batch's statistics.
-    pub(crate) fn in_backbone(&self, transfer: &TransferSpec, still: &'a Tape) -> Self {
-        let batch_statistics = self.batch_statistics && transfer.batch_norm == BatchNormMode::Batch;
-        match transfer.mode {
-            TransferMode::FineTune => Self {
-                batch_statistics,
-                ..*self
-            },
-            TransferMode::Frozen => Self {
-                tape: still,
-                dropout: None,
-                batch_statistics,
-                trace: self.trace,
-            },
+    /// The same pass, in which second classifiers leave what they found.
+    #[must_use]
+    pub fn with_auxiliaries(self, found: &'a RefCell<Vec<Auxiliary>>) -> Self {
+        Self {
+            auxiliaries: Some(found),
+            ..self
+        }
+    }
+
+    /// Where second classifiers leave what they found; `None` if nobody asks.
+    pub(crate) fn auxiliaries(&self) -> Option<&'a RefCell<Vec<Auxiliary>>> {
+        self.auxiliaries
+    }
+
+    /// The pass through layers that train.
+    pub(crate) fn in_backbone(&self, batch_norm: BatchNormMode) -> Self {
+        Self {
+            batch_statistics: self.batch_statistics && batch_norm == BatchNormMode::Batch,
+            ..*self
+        }
+    }
+
+    /// The pass through layers that stay as they are: in evaluation mode, on a tape that records nothing. Only batch norm may
+    /// be asked to use the batch's statistics.
+    pub(crate) fn in_frozen(&self, batch_norm: BatchNormMode, still: &'a Tape) -> Self {
+        Self {
+            tape: still,
+            dropout: None,
+            auxiliaries: None,
+            ..self.in_backbone(batch_norm)
         }
     }
 

@@ -1,29 +1,48 @@
 //! The kinds of network there are. Each is one file in `backbones/` and one line here.
 
-use candle_core::Tensor;
 use toml::Table;
 
 use crate::{
-    Builder, ModelError, OptionError, Pass,
-    backbones::{convnet, resnet, squeezenet},
+    Assembly, ModelError, OptionError,
+    backbones::{
+        alexnet, convnet, googlenet, inception_v3, lenet5, mobilenet_v1, mobilenet_v2,
+        mobilenet_v3, resnet, squeezenet, vgg, xception,
+    },
     options::OptionInfo,
 };
 
-static REGISTRY: [Entry; 3] = [convnet::ENTRY, resnet::RESNET18, squeezenet::SQUEEZENET1_1];
+static REGISTRY: [Entry; 25] = [
+    alexnet::ENTRY,
+    convnet::ENTRY,
+    googlenet::ENTRY,
+    inception_v3::ENTRY,
+    lenet5::ENTRY,
+    mobilenet_v1::ENTRY,
+    mobilenet_v2::ENTRY,
+    mobilenet_v3::SMALL,
+    mobilenet_v3::LARGE,
+    resnet::RESNET18,
+    resnet::RESNET34,
+    resnet::RESNET50,
+    resnet::RESNET101,
+    resnet::RESNET152,
+    squeezenet::SQUEEZENET1_0,
+    squeezenet::SQUEEZENET1_1,
+    vgg::VGG11,
+    vgg::VGG11_BN,
+    vgg::VGG13,
+    vgg::VGG13_BN,
+    vgg::VGG16,
+    vgg::VGG16_BN,
+    vgg::VGG19,
+    vgg::VGG19_BN,
+    xception::ENTRY,
+];
 
 /// Mean of each colour over ImageNet, as torchvision's weights expect it.
 pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 /// Standard deviation of each colour over ImageNet, as torchvision's weights expect it.
 pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
-
-/// A network cut in two. The output of `features` must depend on nothing but its input and the backbone in an
-/// evaluation pass: features of a frozen backbone are kept and used again.
-pub trait Backbone: Send + Sync {
-    /// The backbone: `(n, h, w, 3)` to features `(n, …)`.
-    fn features(&self, x: &Tensor, pass: &Pass<'_>) -> candle_core::Result<Tensor>;
-    /// The head: features to logits `(n, classes)`. Dropout before the classifier belongs here.
-    fn head(&self, features: &Tensor, pass: &Pass<'_>) -> candle_core::Result<Tensor>;
-}
 
 /// Pretrained weights of a network.
 #[derive(Clone, Copy, Debug)]
@@ -60,16 +79,21 @@ pub struct Entry {
     pub std: [f32; 3],
     /// What the names of the head's tensors begin with, such as `fc.`.
     pub classifier: &'static str,
+    /// What the names of second classifiers begin with, which take part in training only; files may lack them.
+    pub auxiliary: &'static [&'static str],
     /// Where pretrained weights are.
     pub weights: &'static [WeightSource],
+    /// Whether it is a fixed extractor of features, whose backbone can't train.
+    pub extractor: bool,
     /// Turns a tensor's name in a weight file into its name in the network, where files spell it differently.
     pub rename: fn(&str) -> String,
     /// Checks the options and fills in defaults.
     pub check: fn(&Table) -> Result<Table, OptionError>,
     /// Checks that pictures of this size can be used with these (checked) options.
     pub check_size: fn(&Table, usize) -> Result<(), OptionError>,
-    /// Builds the network from checked options.
-    pub build: fn(&Table, Dimensions, &Builder) -> Built,
+    /// Builds the network from checked options. What its stages give must depend on nothing but their input and their tensors
+    /// in an evaluation pass: features of a frozen backbone are kept and used again.
+    pub build: fn(&Table, &mut Assembly<'_>) -> Result<(), BuildError>,
 }
 
 impl std::fmt::Debug for Entry {
@@ -79,9 +103,6 @@ impl std::fmt::Debug for Entry {
             .finish_non_exhaustive()
     }
 }
-
-/// A network, or why it can't be built.
-pub type Built = Result<Box<dyn Backbone>, BuildError>;
 
 /// Why a network can't be built.
 #[derive(Debug)]
@@ -138,14 +159,22 @@ pub(crate) fn at_least(least: usize, size: usize) -> Result<(), OptionError> {
     Err(OptionError::new("size", expected, size))
 }
 
-/// The known name with the fewest edits, if they are few.
+/// The known name with the fewest edits, if they are few; of equals the one with the same letters in another order.
 fn closest(name: &str, known: &[&'static str]) -> Option<&'static str> {
     let name = name.to_lowercase();
+    let letters = |name: &str| {
+        let mut letters: Vec<char> = name.chars().collect();
+        letters.sort_unstable();
+        letters.into_iter().collect::<String>()
+    };
     let best = known
         .iter()
-        .map(|&known| (edits(&name, known), known))
+        .map(|&known| {
+            let shuffled = edits(&letters(&name), &letters(known));
+            (edits(&name, known), shuffled, known)
+        })
         .min()?;
-    (best.0 <= 1 + name.len() / 4).then_some(best.1)
+    (best.0 <= 1 + name.len() / 4).then_some(best.2)
 }
 
 /// Insertions, deletions and replacements between two words (Levenshtein 1966).
@@ -173,10 +202,9 @@ mod tests {
         let message = find("ResNet-18").unwrap_err().to_string();
         assert!(message.contains("did you mean `resnet18`?"), "{message}");
         let message = find("transformer").unwrap_err().to_string();
-        assert!(
-            message.contains("known are convnet, resnet18, squeezenet1_1"),
-            "{message}"
-        );
+        let known: Vec<&str> = registry().iter().map(|entry| entry.name).collect();
+        let known = format!("known are {}", known.join(", "));
+        assert!(message.contains(&known), "{message}");
     }
 
     #[test]

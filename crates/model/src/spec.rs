@@ -11,10 +11,38 @@ pub struct ModelSpec {
     pub kind: String,
     /// The options of that kind, with every default filled in.
     pub options: toml::Table,
+    /// The last layer of the backbone that is kept, such as `layer3`: the head comes right behind it. `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
+    /// A head in place of the published one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<HeadSpec>,
+}
+
+impl ModelSpec {
+    /// The whole backbone with its published head.
+    pub fn new(kind: impl Into<String>, options: toml::Table) -> Self {
+        Self {
+            kind: kind.into(),
+            options,
+            cut: None,
+            head: None,
+        }
+    }
+}
+
+/// A head of fully connected layers: the mean of each map, hidden layers with rectifiers, dropout, and a linear layer for the
+/// classes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HeadSpec {
+    /// Units of each hidden layer.
+    pub hidden: Vec<usize>,
+    /// Probability of dropping an input of the last layer in training.
+    pub dropout: f64,
 }
 
 /// How the layers that came with weights take part in training.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TransferSpec {
     /// Whether the backbone trains.
     pub mode: TransferMode,
@@ -22,6 +50,25 @@ pub struct TransferSpec {
     pub batch_norm: BatchNormMode,
     /// Multiplies the learning rate of the head.
     pub head_lr: f64,
+    /// The last layer of the backbone, such as `layer2`, that stays as it is although the backbone trains. `None` for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<String>,
+}
+
+impl TransferSpec {
+    /// All of the backbone in this mode, with the mode's usual statistics.
+    pub fn of(mode: TransferMode) -> Self {
+        let batch_norm = match mode {
+            TransferMode::FineTune => BatchNormMode::Batch,
+            TransferMode::Frozen => BatchNormMode::Running,
+        };
+        Self {
+            mode,
+            batch_norm,
+            head_lr: 1.0,
+            freeze: None,
+        }
+    }
 }
 
 /// Whether the backbone trains.

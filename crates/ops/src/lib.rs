@@ -1,4 +1,5 @@
-//! Tensor operations for training on candle: convolution, pooling, batch norm, dropout, losses, and the tape that differentiates them.
+//! Tensor operations for training on candle: convolution, pooling, batch norm, activations, dropout, losses, and the tape
+//! that differentiates them.
 //!
 //! Every operation takes and gives `candle_core::Tensor`s of 32-bit floats and runs as a candle custom op, so that
 //! the device's memory stays candle's. What candle's own backward pass gets wrong or does slowly is not used: each
@@ -13,6 +14,7 @@
     reason = "what a kernel calls is compiled for the kernel's processor only where it is inlined"
 )]
 
+mod activation;
 mod batch_norm;
 mod check;
 mod conv2d;
@@ -28,7 +30,7 @@ mod output;
 mod parallel;
 mod pool;
 mod reduce;
-mod relu;
+mod scale;
 mod scratch;
 mod sgd;
 mod shape;
@@ -36,7 +38,12 @@ mod simd;
 mod softmax;
 mod tape;
 mod transpose;
+mod weighted;
 
+pub use activation::{
+    Activation, activate, activate_in_place, hardsigmoid, hardswish, relu, relu_in_place, relu6,
+    sigmoid, silu,
+};
 pub use batch_norm::{
     Affine, BatchStatistics, Then, batch_norm_eval, batch_norm_eval_then, batch_norm_train,
     batch_norm_train_then, update_running,
@@ -46,9 +53,12 @@ pub use cross_entropy::cross_entropy;
 pub use dropout::dropout;
 pub use linear::linear;
 pub use memory::{Allocator, keep_freed_memory};
-pub use pool::{Pool2d, avg_pool2d, global_avg_pool, max_pool2d, max_pool2d_relu};
-pub use relu::{relu, relu_in_place};
+pub use pool::{
+    Pool2d, adaptive_avg_pool2d, avg_pool2d, global_avg_pool, max_pool2d, max_pool2d_relu,
+};
+pub use scale::scale_channels;
 pub use sgd::{SgdStep, sgd_step, sgd_step_along};
 pub use shape::{add, cat, cat_relu, flatten, reshape};
 pub use softmax::softmax;
 pub use tape::{Gradients, Tape};
+pub use weighted::add_scaled;

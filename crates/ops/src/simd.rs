@@ -6,24 +6,24 @@
 
 /// Defines a function whose body is compiled for the oldest processor of the target, for AVX2 and for AVX-512, and which
 /// picks at run time. The body must not depend on which one it is. Picking takes some nanoseconds, so that a call should
-/// have some hundred numbers to work on.
+/// have some hundred numbers to work on. With a type parameter, it is compiled so for each type by itself.
 macro_rules! vectorized {
-    ($(#[$attribute:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
+    ($(#[$attribute:meta])* $vis:vis fn $name:ident $(<$curve:ident: $bound:ident>)? ($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block) => {
         $(#[$attribute])*
-        $vis fn $name($($arg: $type),*) $(-> $result)? {
+        $vis fn $name $(<$curve: $bound>)? ($($arg: $type),*) $(-> $result)? {
             // Inlined into all versions, or the others would not be compiled for their processors.
             #[inline(always)]
-            fn portable($($arg: $type),*) $(-> $result)? $body
+            fn portable $(<$curve: $bound>)? ($($arg: $type),*) $(-> $result)? $body
 
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
-                fn avx512($($arg: $type),*) $(-> $result)? {
-                    portable($($arg),*)
+                fn avx512 $(<$curve: $bound>)? ($($arg: $type),*) $(-> $result)? {
+                    portable $(::<$curve>)? ($($arg),*)
                 }
                 #[target_feature(enable = "avx2")]
-                fn avx2($($arg: $type),*) $(-> $result)? {
-                    portable($($arg),*)
+                fn avx2 $(<$curve: $bound>)? ($($arg: $type),*) $(-> $result)? {
+                    portable $(::<$curve>)? ($($arg),*)
                 }
                 if std::arch::is_x86_feature_detected!("avx512f")
                     && std::arch::is_x86_feature_detected!("avx512vl")
@@ -31,14 +31,14 @@ macro_rules! vectorized {
                     && std::arch::is_x86_feature_detected!("avx512dq")
                 {
                     // SAFETY: the processor has just been seen to have these parts of AVX-512.
-                    return unsafe { avx512($($arg),*) };
+                    return unsafe { avx512 $(::<$curve>)? ($($arg),*) };
                 }
                 if std::arch::is_x86_feature_detected!("avx2") {
                     // SAFETY: the processor has just been seen to have AVX2.
-                    return unsafe { avx2($($arg),*) };
+                    return unsafe { avx2 $(::<$curve>)? ($($arg),*) };
                 }
             }
-            portable($($arg),*)
+            portable $(::<$curve>)? ($($arg),*)
         }
     };
 }

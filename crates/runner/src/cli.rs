@@ -25,10 +25,13 @@ Examples:
   graft sweep experiments/quickstart.toml      run an experiment that needs no download
   graft sweep experiments/beeant.toml          the same command again goes on where it stopped
   graft report beeant                          draw what is there, also while the sweep runs
+  graft list                                   the networks there are
   graft summary --model resnet18               the layers of a network
+  graft weights experiments/beeant.toml        fetch the weights that an experiment needs
   graft bench --model resnet18                 how fast it trains on this machine
+  graft predict --model resnet18 photo.jpg     what is on a picture
 
-Exit codes: 0 all trials finished, 1 some failed, 2 bad experiment or arguments,
+Exit codes: 0 all is well, 1 some trials or pictures failed, 2 bad experiment or arguments,
 130 interrupted (the same command again goes on).";
 
 /// What to do.
@@ -40,8 +43,14 @@ pub enum Command {
     Report(ReportArgs),
     /// Prints the layers of a network with shapes, parameters and memory
     Summary(SummaryArgs),
+    /// Lists the networks there are, with the size of picture each was made for
+    List(ListArgs),
+    /// Lists the weight files that experiments need, and fetches those that are missing
+    Weights(WeightsArgs),
     /// Measures what a network costs on this machine
     Bench(BenchArgs),
+    /// Says what is on pictures, by a trial's network or by published weights
+    Predict(PredictArgs),
     /// Runs trials for a sweep, which talks to it over stdin and stdout
     #[command(hide = true)]
     Worker,
@@ -125,6 +134,16 @@ pub struct ReportArgs {
     pub results_dir: PathBuf,
 }
 
+/// Arguments of `graft list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only networks whose name or description has all of these words, such as `vgg`
+    pub words: Vec<String>,
+    /// Also list where their weights are
+    #[arg(long)]
+    pub weights: bool,
+}
+
 const SUMMARY_EXAMPLES: &str = "\
 Examples:
   graft summary --model resnet18 --classes 2
@@ -159,6 +178,42 @@ pub struct SummaryArgs {
     /// Folder to look for weight files in, before $GRAFT_WEIGHTS_DIR, the caches and the network
     #[arg(long, value_name = "DIR")]
     pub weights_dir: Vec<PathBuf>,
+    /// Never use the network (as HF_HUB_OFFLINE=1)
+    #[arg(long)]
+    pub offline: bool,
+}
+
+const WEIGHTS_EXAMPLES: &str = "\
+Examples:
+  graft weights experiments/beeant.toml             fetch what is missing
+  graft weights experiments/*.toml --dry-run        only say what is there
+  graft weights --model resnet18                    the weights known for a network
+
+A sweep does the same before its first trial. With this command it can be done ahead, where there is
+a network. The fingerprint is the one that the records of trials name their weights by (BLAKE3).
+
+Exit codes: 0 all weights are there, 1 some are not, 2 bad experiment or arguments.";
+
+/// Arguments of `graft weights`.
+#[derive(Debug, Args)]
+#[command(after_help = WEIGHTS_EXAMPLES)]
+pub struct WeightsArgs {
+    /// Experiment files
+    #[arg(value_name = "EXPERIMENT", required_unless_present = "model")]
+    pub experiments: Vec<PathBuf>,
+    /// A kind of network, as `model.kind` in an experiment: lists the pretrained weights known for it. They are
+    /// alternatives: one is fetched if none is there. Can be given several times
+    #[arg(long, short, value_name = "KIND")]
+    pub model: Vec<String>,
+    /// Folder to look for weight files in, before $GRAFT_WEIGHTS_DIR, the caches and the network
+    #[arg(long, value_name = "DIR")]
+    pub weights_dir: Vec<PathBuf>,
+    /// Override a key of the experiments; variants by name. Can be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Say what is there and what is missing, and fetch nothing
+    #[arg(long, visible_alias = "check")]
+    pub dry_run: bool,
     /// Never use the network (as HF_HUB_OFFLINE=1)
     #[arg(long)]
     pub offline: bool,
@@ -224,6 +279,77 @@ pub enum BenchPart {
     Forward,
     /// The input path: decoding, random crop, flip, normalisation
     Input,
+}
+
+const PREDICT_EXAMPLES: &str = "\
+Examples:
+  graft predict --model resnet18 photo.jpg
+  graft predict --model squeezenet1_1 --weights file:squeezenet1_1.safetensors --grid seen.png photos
+  graft predict --trial results/beeant/trials/frozen-base-r01-4711 --format csv 'val/*/*.jpg' > val.csv
+
+Pictures of a trial are prepared as its validation prepared them, and get the same probabilities, bit
+for bit. Those of published weights are resized to 256/224 of the network's size, and their middle
+is taken. A network of 1000 classes is taken for one of ImageNet-1k, unless --classes says otherwise.
+
+Exit codes: 0 all pictures were predicted, 1 some could not be read, 2 bad arguments or no picture.";
+
+/// Arguments of `graft predict`.
+#[derive(Debug, Args)]
+#[command(after_help = PREDICT_EXAMPLES)]
+pub struct PredictArgs {
+    /// Pictures, folders of pictures, and patterns such as 'photos/*.jpg' or 'photos/**/*.png'
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<PathBuf>,
+    /// A trial's folder in a results folder, or a best.safetensors: the network at its best epoch
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["model", "weights", "options", "classes", "size"])]
+    pub trial: Option<PathBuf>,
+    /// Kind of network, as `model.kind` in an experiment
+    #[arg(long, short, value_name = "KIND", required_unless_present = "trial")]
+    pub model: Option<String>,
+    /// Its weights with their classifier: a file, or as `model.weights` in an experiment [default: the published ones]
+    #[arg(long, value_name = "WEIGHTS")]
+    pub weights: Option<PathBuf>,
+    /// An option of the network, as beside `model.kind` in an experiment. Can be given several times
+    #[arg(long = "option", visible_alias = "set", value_name = "KEY=VALUE")]
+    pub options: Vec<String>,
+    /// File with the names of the classes, one on each line
+    #[arg(long, value_name = "FILE")]
+    pub classes: Option<PathBuf>,
+    /// Side of the network's inputs in pixels [default: what the network was made for]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=8192))]
+    pub size: Option<u32>,
+    /// Most probable classes to tell
+    #[arg(long, value_name = "K", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    pub top: u32,
+    /// How to tell them
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: PredictFormat,
+    /// Draw the pictures with their most probable classes into this PNG file
+    #[arg(long, value_name = "FILE")]
+    pub grid: Option<PathBuf>,
+    /// Folder to look for weight files in, before $GRAFT_WEIGHTS_DIR, the caches and the network
+    #[arg(long, value_name = "DIR")]
+    pub weights_dir: Vec<PathBuf>,
+    /// Never use the network (as HF_HUB_OFFLINE=1)
+    #[arg(long)]
+    pub offline: bool,
+    /// Threads to decode and compute with [default: one for each core]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+    /// Where to compute: cpu, cuda, cuda:N or auto
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+}
+
+/// How `graft predict` tells what it has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum PredictFormat {
+    /// For people
+    Text,
+    /// A line for each class of each picture: path,rank,index,class,probability
+    Csv,
+    /// A line for each picture: {"path", "classes": [{"index", "name", "probability"}]} or {"path", "error"}
+    Json,
 }
 
 /// Whether the backbone trains along, as `transfer` in an experiment.

@@ -23,7 +23,10 @@ fn main() -> ExitCode {
         Command::Sweep(args) => interrupt::install().and_then(|()| commands::sweep(&args)),
         Command::Report(args) => commands::report(&args),
         Command::Summary(args) => commands::summary(&args),
+        Command::List(args) => Ok(commands::list(&args)),
+        Command::Weights(args) => commands::weights(&args),
         Command::Bench(args) => commands::bench(&args),
+        Command::Predict(args) => commands::predict(&args),
     };
     let failure = match answer {
         Ok(answer) => {

@@ -247,7 +247,9 @@ fn a_wrong_word_gets_a_suggestion() {
     }
     let text = errors("kind = \"convnet\"", "kind = \"convent\"");
     assert!(
-        text.starts_with("error: x.toml:19: variant.scratch.model.kind: expected `convnet`, "),
+        text.starts_with(
+            "error: x.toml:19: variant.scratch.model.kind: expected `alexnet`, `convnet`, "
+        ),
         "{text}"
     );
     assert!(
@@ -324,6 +326,76 @@ fn frozen_needs_weights() {
          hint: give the model `weights`, or leave `transfer` out to train it from scratch\n\
          1 problem; nothing was run"
     );
+}
+
+#[test]
+fn backbones_are_cut_and_frozen_at_layers_they_have() {
+    let layers = "maxpool, layer1, layer1.0, layer1.1, layer2, layer2.0, layer2.1, layer3, layer3.0, layer3.1, layer4, \
+                  layer4.0, layer4.1, avgpool";
+    let weights = "weights = \"hf:timm/resnet18.tv_in1k\" }\ntransfer = ";
+    let fine_tuned = format!("{weights}\"fine-tune\"");
+    let cut = fine_tuned.replace(" }", ", cut = \"layer5\" }");
+    assert_eq!(
+        errors(&fine_tuned, &cut),
+        format!(
+            "error: x.toml:23: variant.pretrained.model.cut: expected one of {layers}, found `layer5`\n\
+             1 problem; nothing was run"
+        )
+    );
+    let freeze = format!("{fine_tuned}\nfreeze = \"layer\"");
+    assert_eq!(
+        errors(&fine_tuned, &freeze),
+        format!(
+            "error: x.toml:25: variant.pretrained.freeze: expected one of {layers}, found `layer`\n\
+             1 problem; nothing was run"
+        )
+    );
+    let frozen = format!("{weights}\"frozen\"");
+    assert_eq!(
+        errors(&frozen, &format!("{frozen}\nfreeze = \"layer2\"")),
+        "error: x.toml:30: variant.frozen.freeze: the whole backbone is frozen already\n  \
+         hint: leave `freeze` out, or set `transfer` to \"fine-tune\"\n\
+         1 problem; nothing was run"
+    );
+    assert_eq!(
+        errors("dropout = 0.5 }", "dropout = 0.5 }\nfreeze = \"pool1\""),
+        "error: x.toml:20: variant.scratch.freeze: frozen layers need weights, and the model has none\n  \
+         hint: give the model `weights`, or leave `freeze` out\n\
+         1 problem; nothing was run"
+    );
+}
+
+#[test]
+fn a_head_has_layers_of_some_units() {
+    let with = |head: &str| {
+        let text = format!("dropout = 0.5, head = {head} }}");
+        errors("dropout = 0.5 }", &text)
+    };
+    for (head, problem) in [
+        (
+            "{ hidden = [0] }",
+            "hidden[1]: expected a whole number from 1 to 65536, found 0",
+        ),
+        (
+            "{ hidden = 16 }",
+            "hidden: expected a list of whole numbers from 1 to 65536, found 16",
+        ),
+        (
+            "{ dropout = 1 }",
+            "dropout: expected a number from 0 to below 1, found 1",
+        ),
+        (
+            "{ units = 16 }",
+            "units: unknown key; expected `hidden` or `dropout`",
+        ),
+    ] {
+        assert_eq!(
+            with(head),
+            format!(
+                "error: x.toml:19: variant.scratch.model.head.{problem}\n1 problem; nothing was run"
+            )
+        );
+    }
 }
 
 #[test]

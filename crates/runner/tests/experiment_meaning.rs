@@ -76,7 +76,7 @@ fn every_default_is_filled_in() {
     assert_eq!(a.weights, None);
     assert!(a.model.options.contains_key("dropout"));
     let transfer = |name| {
-        let transfer = settings(&experiment, name).transfer;
+        let transfer = &settings(&experiment, name).transfer;
         (transfer.mode, transfer.batch_norm, transfer.head_lr)
     };
     assert_eq!(

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use experiment_support::{GOOD, Session, plan};
 use graft_data::{DataSpec, GeneratedSpec, GeneratedTask, SourceSpec, Step, TransformSpec, Views};
-use graft_model::{BatchNormMode, ModelSpec, TransferMode, TransferSpec, WeightsSpec};
+use graft_model::{ModelSpec, TransferMode, TransferSpec, WeightsSpec};
 use graft_runner::plan::trial_id;
 use graft_trainer::{OptimizerSpec, Recipe, TrialSpec};
 use proptest::prelude::*;
@@ -111,6 +111,17 @@ fn everything_that_decides_the_result_counts() {
         (end, "tv_in1k\" }\ntransfer = \"frozen\"\nhead_lr = 10", 2),
         (end, "tv_in1k\" }\ntransfer = \"fine-tune\"", 2),
         (end, "tv2_in1k\" }\ntransfer = \"frozen\"", 2),
+        (
+            end,
+            "tv_in1k\", cut = \"layer3\" }\ntransfer = \"frozen\"",
+            2,
+        ),
+        (
+            end,
+            "tv_in1k\", head = { hidden = [8] } }\ntransfer = \"frozen\"",
+            2,
+        ),
+        (end, "tv_in1k\" }\nfreeze = \"layer3\"", 2),
     ] {
         let changed = ids(&GOOD.replace(from, to));
         for (i, (old, new)) in expected.iter().zip(&changed).enumerate() {
@@ -141,19 +152,15 @@ fn spec() -> TrialSpec {
             },
         },
         data_fingerprint: "d".to_owned(),
-        model: ModelSpec {
-            kind: "convnet".to_owned(),
-            options: toml::toml! { depth = [16, 32]
+        model: ModelSpec::new(
+            "convnet",
+            toml::toml! { depth = [16, 32]
             hidden = 128
             dropout = 0.2 },
-        },
+        ),
         weights: Some(WeightsSpec::File("w.safetensors".to_owned())),
         weights_fingerprint: Some("w".to_owned()),
-        transfer: TransferSpec {
-            mode: TransferMode::Frozen,
-            batch_norm: BatchNormMode::Running,
-            head_lr: 1.0,
-        },
+        transfer: TransferSpec::of(TransferMode::Frozen),
         recipe: Recipe {
             epochs: 20,
             batch_size: 8,

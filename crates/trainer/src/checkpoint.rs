@@ -83,6 +83,9 @@ pub struct ModelCard {
     pub classes: Vec<String>,
     /// How pictures become inputs: its evaluation steps are the ones to use.
     pub transform: TransformSpec,
+    /// Whether the orientation in a picture's EXIF data is applied first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exif_orientation: bool,
     /// Mean of each colour that inputs are normalised with.
     pub mean: [f32; 3],
     /// Standard deviation of each colour that inputs are normalised with.
@@ -152,6 +155,17 @@ pub fn load_best(path: &Path) -> Result<Option<(ModelCard, Tensors)>, TrainError
     load(path)
 }
 
+/// Reads what `best.safetensors` says of its network, without the network; `None` if there is no such file.
+///
+/// # Errors
+/// As [`load_best`].
+pub fn read_card(path: &Path) -> Result<Option<ModelCard>, TrainError> {
+    let Some(bytes) = read(path)? else {
+        return Ok(None);
+    };
+    Ok(Some(describe(path, &bytes)?))
+}
+
 fn save(
     path: &Path,
     tensors: impl Iterator<Item = (String, Tensor)>,
@@ -168,22 +182,11 @@ fn save(
 }
 
 fn load<D: DeserializeOwned>(path: &Path) -> Result<Option<(D, Tensors)>, TrainError> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(damaged(path, &error.to_string())),
+    let Some(bytes) = read(path)? else {
+        return Ok(None);
     };
-    let unreadable =
-        |error: &dyn std::fmt::Display| damaged(path, &format!("no readable checkpoint: {error}"));
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| unreadable(&error))?;
-    let description = metadata
-        .metadata()
-        .as_ref()
-        .and_then(|header| header.get(HEADER_KEY));
-    let description = description.ok_or_else(|| unreadable(&"its header has no description"))?;
-    check_format(path, description)?;
-    let description = serde_json::from_str(description).map_err(|error| unreadable(&error))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| unreadable(&error))?;
+    let description = describe(path, &bytes)?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|error| unreadable(path, &error))?;
     let tensors = file
         .iter()
         .map(|(name, view)| {
@@ -192,6 +195,29 @@ fn load<D: DeserializeOwned>(path: &Path) -> Result<Option<(D, Tensors)>, TrainE
         })
         .collect::<Result<_, TrainError>>()?;
     Ok(Some((description, tensors)))
+}
+
+/// The bytes of a file, if there is one.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, TrainError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(damaged(path, &error.to_string())),
+    }
+}
+
+/// The description in the header of a file.
+fn describe<D: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<D, TrainError> {
+    let (_, metadata) =
+        SafeTensors::read_metadata(bytes).map_err(|error| unreadable(path, &error))?;
+    let description = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|header| header.get(HEADER_KEY));
+    let description =
+        description.ok_or_else(|| unreadable(path, &"its header has no description"))?;
+    check_format(path, description)?;
+    serde_json::from_str(description).map_err(|error| unreadable(path, &error))
 }
 
 /// Says which version a description has before its other fields are read.
@@ -208,8 +234,12 @@ fn check_format(path: &Path, description: &str) -> Result<(), TrainError> {
             path,
             &format!("checkpoint format {format}; this program reads format {CHECKPOINT_FORMAT}"),
         )),
-        Err(error) => Err(damaged(path, &format!("no readable checkpoint: {error}"))),
+        Err(error) => Err(unreadable(path, &error)),
     }
+}
+
+fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> TrainError {
+    damaged(path, &format!("no readable checkpoint: {error}"))
 }
 
 fn damaged(path: &Path, reason: &str) -> TrainError {

@@ -42,7 +42,7 @@ impl BuiltNetwork {
                 return Err(TrainError::Spec("its weights have no file".to_owned()));
             }
             let mut network = Network::build(&spec.model, classes, size, &init, device)?;
-            network.set_transfer(&spec.transfer);
+            network.set_transfer(&spec.transfer)?;
             return Self::with(network, None);
         };
         let key = format!(
@@ -59,7 +59,7 @@ impl BuiltNetwork {
         {
             observer.log(&source.report);
             built.network.renew_head(&init)?;
-            built.network.set_transfer(&spec.transfer);
+            built.network.set_transfer(&spec.transfer)?;
             return Ok(built);
         }
         let file = WeightFile::open(path)?;
@@ -67,7 +67,7 @@ impl BuiltNetwork {
             Network::pretrained(&spec.model, classes, size, &init, device, &file)?;
         let report = format!("{}: {report}", path.display());
         observer.log(&report);
-        network.set_transfer(&spec.transfer);
+        network.set_transfer(&spec.transfer)?;
         // A file without a fingerprint may be another one the next time.
         let known = spec.weights_fingerprint.is_some();
         Self::with(network, known.then_some(BackboneSource { key, report }))

@@ -94,6 +94,7 @@ impl<'a> Session<'a> {
             model: spec.model.clone(),
             classes,
             transform: spec.data.transform.clone(),
+            exif_orientation: spec.data.source.exif_orientation(),
             mean,
             std,
         };

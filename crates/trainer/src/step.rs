@@ -1,7 +1,9 @@
 //! One training step: forward, loss, backward, update.
 
+use std::cell::RefCell;
+
 use graft_model::{Network, Pass};
-use graft_ops::{Tape, cross_entropy};
+use graft_ops::{Tape, add_scaled, cross_entropy};
 
 use crate::{
     TrainError,
@@ -22,7 +24,7 @@ pub(crate) struct Draws {
 /// What a step found before it changed the network.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StepResult {
-    /// Mean over the batch. If it is not finite, nothing was changed.
+    /// Mean over the batch, the shares of second classifiers included. If it is not finite, nothing was changed.
     pub(crate) loss: f64,
     /// Pictures that were classified right.
     pub(crate) correct: usize,
@@ -37,12 +39,18 @@ pub(crate) fn step(
     lr: f64,
 ) -> Result<StepResult, TrainError> {
     let tape = Tape::recording();
-    let pass = Pass::training(&tape, draws.seed, draws.repeat, draws.step);
+    let auxiliaries = RefCell::default();
+    let pass =
+        Pass::training(&tape, draws.seed, draws.repeat, draws.step).with_auxiliaries(&auxiliaries);
     let logits = match &example.input {
         Input::Pictures(pictures) => network.forward(pictures, &pass)?,
         Input::Features(features) => network.head(features, &pass)?,
     };
-    let loss = cross_entropy(&tape, &logits, &example.labels)?;
+    let mut loss = cross_entropy(&tape, &logits, &example.labels)?;
+    for (logits, weight) in auxiliaries.take() {
+        let auxiliary = cross_entropy(&tape, &logits, &example.labels)?;
+        loss = add_scaled(&tape, &loss, &auxiliary, weight)?;
+    }
     let result = StepResult {
         loss: f64::from(loss.to_scalar::<f32>()?),
         correct: count_correct(&logits.to_vec2()?, &example.labels),

@@ -2,7 +2,7 @@
 //! cache stands on that. On the real kernels, at the size of a pass.
 
 use candle_core::{Device, Tensor};
-use graft_model::{BatchNormMode, Init, ModelSpec, Network, Pass, TransferMode, TransferSpec};
+use graft_model::{Init, ModelSpec, Network, Pass, TransferMode, TransferSpec};
 use graft_ops::Tape;
 
 /// Pictures in a pass of the feature cache.
@@ -45,17 +45,11 @@ fn features(
 }
 
 fn check(kind: &str, options: toml::Table, size: usize) {
-    let spec = ModelSpec {
-        kind: kind.to_owned(),
-        options,
-    };
+    let spec = ModelSpec::new(kind, options);
     let init = Init { seed: 1, repeat: 1 };
     let mut network = Network::build(&spec, 2, size, &init, &Device::Cpu).unwrap();
-    network.set_transfer(&TransferSpec {
-        mode: TransferMode::Frozen,
-        batch_norm: BatchNormMode::Running,
-        head_lr: 1.0,
-    });
+    let frozen = TransferSpec::of(TransferMode::Frozen);
+    network.set_transfer(&frozen).unwrap();
     let all = pictures(PASS, size);
     let together = features(&network, &all, size, 2);
     assert_ne!(together[0], together[1]);

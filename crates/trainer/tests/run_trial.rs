@@ -34,19 +34,15 @@ fn trial(results: &Path, change: impl FnOnce(&mut TrialSpec)) -> Trial {
             },
         },
         data_fingerprint: "generated".to_owned(),
-        model: ModelSpec {
-            kind: "convnet".to_owned(),
-            options: toml::toml! { depth = [4, 8]
+        model: ModelSpec::new(
+            "convnet",
+            toml::toml! { depth = [4, 8]
             hidden = 16
             dropout = 0.5 },
-        },
+        ),
         weights: None,
         weights_fingerprint: None,
-        transfer: TransferSpec {
-            mode: TransferMode::FineTune,
-            batch_norm: BatchNormMode::Batch,
-            head_lr: 1.0,
-        },
+        transfer: TransferSpec::of(TransferMode::FineTune),
         recipe: Recipe {
             epochs: 3,
             batch_size: 4,
@@ -353,9 +349,8 @@ fn a_frozen_backbone_stays_and_a_fine_tuned_one_moves() {
     ] {
         let mut child = trial(&folders.path().join(format!("{mode:?}")), |spec| {
             spec.transfer = TransferSpec {
-                mode,
                 batch_norm: BatchNormMode::Running,
-                head_lr: 1.0,
+                ..TransferSpec::of(mode)
             };
         });
         child.weights_file = Some(weights.clone());
@@ -403,11 +398,7 @@ fn frozen(
     cache: Option<&FeatureCache>,
 ) -> Trial {
     let mut child = trial(folder, |spec| {
-        spec.transfer = TransferSpec {
-            mode: TransferMode::Frozen,
-            batch_norm: BatchNormMode::Running,
-            head_lr: 1.0,
-        };
+        spec.transfer = TransferSpec::of(TransferMode::Frozen);
         spec.data.transform.views = views;
         spec.repeat = repeat;
         spec.recipe.epochs = 5;

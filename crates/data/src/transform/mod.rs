@@ -84,6 +84,21 @@ impl Transform {
         Ok(())
     }
 
+    /// Writes the input of a network, (size, size, 3), in evaluation, which draws nothing, to `out`.
+    ///
+    /// # Panics
+    /// When `out` has not [`Self::input_len`] elements.
+    pub fn evaluate(
+        &self,
+        picture: &Picture,
+        scratch: &mut Scratch,
+        out: &mut [f32],
+    ) -> Result<(), TransformError> {
+        // `new` has checked that no step of evaluation draws.
+        let mut unused = Stream::from_key(0);
+        self.apply(picture, Mode::Evaluation, &mut unused, scratch, out)
+    }
+
     /// The transformed picture before it is normalised, size × size, to look at or to keep.
     pub fn view(
         &self,

@@ -1,16 +1,16 @@
 //! The small network of the transfer-learning tutorials: 5×5 convolutions, each with a 2×2 max-pool, then one hidden
 //! layer. Names as in the PyTorch script: `conv1`, `conv2`, …, `fc1`, `fc2`.
 
-use candle_core::Tensor;
 use toml::Table;
 
 use crate::{
-    Builder, OptionError, Pass,
+    Assembly, OptionError, Output,
     layers::{
-        Conv2d, ConvOptions, ConvUnit, Dropout, Flatten, Layer, Linear, MaxPool2d, Relu, Sequential,
+        Conv2d, ConvOptions, ConvUnit, Dropout, FixedSize, Flatten, Linear, MaxPool2d, Relu,
+        Sequential,
     },
     options::{OptionInfo, Options},
-    registry::{Backbone, Dimensions, Entry, IMAGENET_MEAN, IMAGENET_STD, same_name},
+    registry::{Dimensions, Entry, IMAGENET_MEAN, IMAGENET_STD, same_name},
 };
 
 pub(crate) const ENTRY: Entry = Entry {
@@ -34,7 +34,9 @@ pub(crate) const ENTRY: Entry = Entry {
     mean: IMAGENET_MEAN,
     std: IMAGENET_STD,
     classifier: "fc2.",
+    auxiliary: &[],
     weights: &[],
+    extractor: false,
     rename: same_name,
     check: |table| Ok(Settings::read(table)?.1),
     check_size: |table, size| {
@@ -42,16 +44,16 @@ pub(crate) const ENTRY: Entry = Entry {
         settings.check_size(size)?;
         settings.check_parameters(Dimensions { classes: 1, size })
     },
-    build: |table, dimensions, builder| {
+    build: |table, assembly| {
         let settings = Settings::read(table)?.0;
-        settings.check_size(dimensions.size)?;
-        settings.check_parameters(dimensions)?;
-        Ok(Box::new(ConvNet::new(&settings, dimensions, builder)?))
+        settings.check_size(assembly.dimensions().size)?;
+        settings.check_parameters(assembly.dimensions())?;
+        Ok(build(&settings, assembly)?)
     },
 };
 
 /// More parameters than this are taken for a mistake: 2 GiB of weights, and four times that in training.
-const MOST_PARAMETERS: usize = 1 << 29;
+pub(crate) const MOST_PARAMETERS: usize = 1 << 29;
 
 struct Settings {
     depth: Vec<usize>,
@@ -124,68 +126,42 @@ impl Settings {
 }
 
 /// The backbone ends with the hidden layer; dropout and the last linear layer are the head.
-struct ConvNet {
-    size: usize,
-    features: Sequential,
-    head: Sequential,
-}
-
-impl ConvNet {
-    fn new(
-        settings: &Settings,
-        dimensions: Dimensions,
-        builder: &Builder,
-    ) -> candle_core::Result<Self> {
-        let mut features = Sequential::new();
-        let mut maps = 3;
-        for (i, &next) in settings.depth.iter().enumerate() {
-            let layer = i + 1;
+fn build(settings: &Settings, assembly: &mut Assembly<'_>) -> candle_core::Result<()> {
+    let size = assembly.dimensions().size;
+    let mut maps = 3;
+    for (i, &next) in settings.depth.iter().enumerate() {
+        let layer = i + 1;
+        let name = format!("pool{layer}");
+        assembly.stage(&name, Output::Maps(next), |builder| {
+            let root = builder.root();
+            let scope = |name: &str| root.scope(format!("{name}{layer}"));
             let options = ConvOptions::square(5).padding(2);
-            let scope = |name: &str| builder.scope(format!("{name}{layer}"));
             let conv = Conv2d::new(&scope("conv"), maps, next, &options)?;
             let unit = ConvUnit::new(conv).relu(Relu::new(&scope("relu")));
-            features.push(unit.pool(MaxPool2d::new(&scope("pool"), 2, 2)));
-            maps = next;
-        }
-        let last = settings.last_size(dimensions.size);
-        features.push(Flatten::new(&builder.scope("flatten")));
-        features.push(Linear::new(
-            &builder.scope("fc1"),
-            last * last * maps,
-            settings.hidden,
-        )?);
-        features.push(Relu::new(&builder.scope("relu")));
-        let head = builder.head();
-        let head = Sequential::new()
-            .with(Dropout::new(&head.scope("dropout"), settings.dropout))
+            let unit = unit.pool(MaxPool2d::new(builder, 2, 2));
+            let first = (i == 0).then(|| FixedSize::new(size));
+            Ok(Sequential::new().with_some(first).with(unit))
+        })?;
+        maps = next;
+    }
+    let last = settings.last_size(size);
+    assembly.stage("relu", Output::Vector(settings.hidden), |builder| {
+        let root = builder.root();
+        let inputs = last * last * maps;
+        Ok(Sequential::new()
+            .with(Flatten::new(&root.scope("flatten")))
+            .with(Linear::new(&root.scope("fc1"), inputs, settings.hidden)?)
+            .with(Relu::new(builder)))
+    })?;
+    assembly.head(|builder, classes| {
+        Ok(Sequential::new()
+            .with(Dropout::new(&builder.scope("dropout"), settings.dropout))
             .with(Linear::new(
-                &head.scope("fc2"),
+                &builder.scope("fc2"),
                 settings.hidden,
-                dimensions.classes,
-            )?);
-        Ok(Self {
-            size: dimensions.size,
-            features,
-            head,
-        })
-    }
-}
-
-impl Backbone for ConvNet {
-    fn features(&self, x: &Tensor, pass: &Pass<'_>) -> candle_core::Result<Tensor> {
-        let (_, height, width, _) = x.dims4()?;
-        if (height, width) != (self.size, self.size) {
-            candle_core::bail!(
-                "the network was built for pictures of {0}×{0} pixels and got {height}×{width}",
-                self.size
-            );
-        }
-        self.features.forward(x, pass)
-    }
-
-    fn head(&self, features: &Tensor, pass: &Pass<'_>) -> candle_core::Result<Tensor> {
-        self.head.forward(features, pass)
-    }
+                classes,
+            )?))
+    })
 }
 
 #[cfg(test)]

@@ -1,23 +1,34 @@
-//! SqueezeNet 1.1 (Iandola et al. 2016), in torchvision's layout.
+//! SqueezeNet 1.0 and 1.1 (Iandola et al. 2016), in torchvision's layout.
 
 use candle_core::Tensor;
 use toml::Table;
 
 use crate::{
-    Builder, OptionError, Pass,
+    Assembly, Builder, OptionError, Output, Pass,
     init::{BiasInit, WeightInit},
     layers::{
         Conv2d, ConvOptions, ConvUnit, Dropout, GlobalAvgPool, Layer, MaxPool2d, Relu, Sequential,
     },
     options::{OptionInfo, Options},
-    registry::{
-        Backbone, Dimensions, Entry, IMAGENET_MEAN, IMAGENET_STD, WeightSource, at_least, same_name,
-    },
+    registry::{Entry, IMAGENET_MEAN, IMAGENET_STD, WeightSource, at_least, same_name},
+};
+
+pub(crate) const SQUEEZENET1_0: Entry = Entry {
+    name: "squeezenet1_0",
+    about: "SqueezeNet 1.0: as accurate as AlexNet with 1/50 of its parameters (Iandola et al. 2016)",
+    weights: &[WeightSource {
+        spec: "https://download.pytorch.org/models/squeezenet1_0-b66bff10.pth",
+        trained_on: "ImageNet-1k",
+    }],
+    // The third pool needs 2×2 values, which smaller pictures do not leave.
+    check_size: |_, size| at_least(21, size),
+    build: |table, assembly| Ok(build(&VERSION_1_0, read(table)?.0, assembly)?),
+    ..SQUEEZENET1_1
 };
 
 pub(crate) const SQUEEZENET1_1: Entry = Entry {
     name: "squeezenet1_1",
-    about: "SqueezeNet 1.1: as accurate as AlexNet with 1/50 of its parameters (Iandola et al. 2016)",
+    about: "SqueezeNet 1.1: as accurate as 1.0 with less than half of its multiplications (Iandola et al. 2016)",
     options: &[OptionInfo {
         name: "dropout",
         meaning: "probability of dropping a feature before the classifier",
@@ -26,21 +37,17 @@ pub(crate) const SQUEEZENET1_1: Entry = Entry {
     mean: IMAGENET_MEAN,
     std: IMAGENET_STD,
     classifier: "classifier.",
+    auxiliary: &[],
     weights: &[WeightSource {
         spec: "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth",
         trained_on: "ImageNet-1k",
     }],
+    extractor: false,
     rename: same_name,
     check: |table| Ok(read(table)?.1),
     // The third pool needs 2×2 values, which smaller pictures do not leave.
     check_size: |_, size| at_least(17, size),
-    build: |table, dimensions, builder| {
-        Ok(Box::new(SqueezeNet::new(
-            read(table)?.0,
-            dimensions,
-            builder,
-        )?))
-    },
+    build: |table, assembly| Ok(build(&VERSION_1_1, read(table)?.0, assembly)?),
 };
 
 fn read(table: &Table) -> Result<(f64, Table), OptionError> {
@@ -48,6 +55,28 @@ fn read(table: &Table) -> Result<(f64, Table), OptionError> {
     let dropout = options.probability("dropout", 0.5)?;
     Ok((dropout, options.finish()))
 }
+
+/// What tells the versions apart.
+struct Version {
+    /// Maps of the first convolution.
+    stem: usize,
+    /// Height and width of its kernel.
+    kernel: usize,
+    /// The numbers of the pools between fire modules.
+    pools: [usize; 2],
+}
+
+const VERSION_1_0: Version = Version {
+    stem: 96,
+    kernel: 7,
+    pools: [6, 11],
+};
+
+const VERSION_1_1: Version = Version {
+    stem: 64,
+    kernel: 3,
+    pools: [5, 8],
+};
 
 /// A convolution drawn as torchvision's SqueezeNets draw it.
 fn conv(
@@ -115,57 +144,58 @@ impl Layer for Fire {
     }
 }
 
-/// Convolutions only: the classifier is a 1×1 convolution whose maps are averaged.
-struct SqueezeNet {
-    features: Sequential,
-    classifier: Sequential,
-}
+/// What each fire module squeezes its input to, and half of what it expands that to.
+const FIRES: [(usize, usize); 8] = [
+    (16, 64),
+    (16, 64),
+    (32, 128),
+    (32, 128),
+    (48, 192),
+    (48, 192),
+    (64, 256),
+    (64, 256),
+];
 
-impl SqueezeNet {
-    fn new(dropout: f64, dimensions: Dimensions, builder: &Builder) -> candle_core::Result<Self> {
-        let scope = builder.scope("features");
-        let pool = |layer: usize| MaxPool2d::new(&scope.scope(layer), 3, 2).ceil_mode();
-        let fire = |layer: usize, inputs, squeeze, expand| {
-            Fire::new(&scope.scope(layer), inputs, squeeze, expand)
-        };
-        let stem = ConvOptions::square(3).stride(2);
-        let stem = ConvUnit::new(conv(&scope.scope(0), 3, 64, stem)?)
-            .relu(Relu::new(&scope.scope(1)))
-            .pool(pool(2));
-        let features = Sequential::new()
-            .with(stem)
-            .with(fire(3, 64, 16, 64)?)
-            .with(fire(4, 128, 16, 64)?)
-            .with(pool(5))
-            .with(fire(6, 128, 32, 128)?)
-            .with(fire(7, 256, 32, 128)?)
-            .with(pool(8))
-            .with(fire(9, 256, 48, 192)?)
-            .with(fire(10, 384, 48, 192)?)
-            .with(fire(11, 384, 64, 256)?)
-            .with(fire(12, 512, 64, 256)?);
-        let head = builder.head().scope("classifier");
+/// Convolutions only: the classifier is a 1×1 convolution whose maps are averaged.
+fn build(version: &Version, dropout: f64, assembly: &mut Assembly<'_>) -> candle_core::Result<()> {
+    let &Version {
+        stem,
+        kernel,
+        pools,
+    } = version;
+    assembly.stage("features.2", Output::Maps(stem), |builder| {
+        let scope = builder.root().scope("features");
+        let options = ConvOptions::square(kernel).stride(2);
+        let conv = conv(&scope.scope(0), 3, stem, options)?;
+        let relu = Relu::new(&scope.scope(1));
+        Ok(ConvUnit::new(conv).relu(relu).pool(pool(builder)))
+    })?;
+    let (mut number, mut inputs) = (3, stem);
+    for (squeeze, expand) in FIRES {
+        if pools.contains(&number) {
+            let name = format!("features.{number}");
+            assembly.stage(&name, Output::Maps(inputs), |builder| Ok(pool(builder)))?;
+            number += 1;
+        }
+        let name = format!("features.{number}");
+        assembly.stage(&name, Output::Maps(2 * expand), |builder| {
+            Fire::new(builder, inputs, squeeze, expand)
+        })?;
+        (number, inputs) = (number + 1, 2 * expand);
+    }
+    assembly.head(|builder, classes| {
+        let scope = builder.scope("classifier");
         let options = ConvOptions::square(1)
             .weight(WeightInit::Normal(0.01))
             .bias(BiasInit::Constant(0.0));
-        let conv = Conv2d::new(&head.scope(1), 512, dimensions.classes, &options)?;
-        let classifier = Sequential::new()
-            .with(Dropout::new(&head.scope(0), dropout))
-            .with(ConvUnit::new(conv).relu(Relu::new(&head.scope(2))))
-            .with(GlobalAvgPool::new(&head.scope(3)));
-        Ok(Self {
-            features,
-            classifier,
-        })
-    }
+        let conv = Conv2d::new(&scope.scope(1), 512, classes, &options)?;
+        Ok(Sequential::new()
+            .with(Dropout::new(&scope.scope(0), dropout))
+            .with(ConvUnit::new(conv).relu(Relu::new(&scope.scope(2))))
+            .with(GlobalAvgPool::new(&scope.scope(3))))
+    })
 }
 
-impl Backbone for SqueezeNet {
-    fn features(&self, x: &Tensor, pass: &Pass<'_>) -> candle_core::Result<Tensor> {
-        self.features.forward(x, pass)
-    }
-
-    fn head(&self, features: &Tensor, pass: &Pass<'_>) -> candle_core::Result<Tensor> {
-        self.classifier.forward(features, pass)
-    }
+fn pool(builder: &Builder) -> MaxPool2d {
+    MaxPool2d::new(builder, 3, 2).ceil_mode()
 }

@@ -1,21 +1,31 @@
 //! Layers to build backbones from. Each knows its dotted name, runs on a [`Pass`] and, when asked, notes its shape.
 
+mod activation;
+mod avg_pool;
 mod batch_norm;
+mod branches;
 mod conv;
 mod dropout;
 mod linear;
 mod pool;
 mod relu;
+mod residual;
+mod squeeze_excitation;
 mod unit;
 
 use candle_core::{Result, Tensor};
 
+pub use activation::{Activation, Nonlinearity};
+pub use avg_pool::AvgPool2d;
 pub use batch_norm::BatchNorm2d;
+pub use branches::Branches;
 pub use conv::{Conv2d, ConvOptions};
 pub use dropout::Dropout;
 pub use linear::Linear;
-pub use pool::{Flatten, GlobalAvgPool, MaxPool2d};
+pub use pool::{AdaptiveAvgPool, Flatten, GlobalAvgPool, MaxPool2d};
 pub use relu::Relu;
+pub use residual::Residual;
+pub use squeeze_excitation::SqueezeExcitation;
 pub use unit::ConvUnit;
 
 use crate::Pass;
@@ -45,6 +55,15 @@ impl Sequential {
         self
     }
 
+    /// Adds a layer at the end if there is one.
+    #[must_use]
+    pub fn with_some(self, layer: Option<impl Layer + 'static>) -> Self {
+        match layer {
+            Some(layer) => self.with(layer),
+            None => self,
+        }
+    }
+
     /// Adds a layer at the end.
     pub fn push(&mut self, layer: impl Layer + 'static) {
         self.layers.push(Box::new(layer));
@@ -58,5 +77,30 @@ impl Layer for Sequential {
             x = layer.forward(&x, pass)?;
         }
         Ok(x)
+    }
+}
+
+/// Passes on pictures of one size and refuses others, before layers that count on it.
+pub struct FixedSize {
+    size: usize,
+}
+
+impl FixedSize {
+    /// Pictures of `size` × `size` pixels.
+    pub fn new(size: usize) -> Self {
+        Self { size }
+    }
+}
+
+impl Layer for FixedSize {
+    fn forward(&self, x: &Tensor, _: &Pass<'_>) -> Result<Tensor> {
+        let (_, height, width, _) = x.dims4()?;
+        if (height, width) == (self.size, self.size) {
+            return Ok(x.clone());
+        }
+        candle_core::bail!(
+            "the network was built for pictures of {0}×{0} pixels and got {height}×{width}",
+            self.size
+        )
     }
 }

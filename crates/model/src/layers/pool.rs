@@ -88,6 +88,38 @@ impl Layer for GlobalAvgPool {
     }
 }
 
+/// The mean of each of `height` × `width` windows that cover the map evenly, as `torch.nn.AdaptiveAvgPool2d`.
+pub struct AdaptiveAvgPool {
+    name: String,
+    size: (usize, usize),
+}
+
+impl AdaptiveAvgPool {
+    /// A pool to maps of `height` × `width`, which is named after its scope.
+    pub fn new(builder: &Builder, height: usize, width: usize) -> Self {
+        Self {
+            name: builder.path().to_owned(),
+            size: (height, width),
+        }
+    }
+}
+
+impl Layer for AdaptiveAvgPool {
+    fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
+        let (_, height, width, _) = x.dims4()?;
+        let y = if (height, width) == self.size {
+            // Each window is one value.
+            x.clone()
+        } else {
+            graft_ops::adaptive_avg_pool2d(pass.tape(), x, self.size)?
+        };
+        if let Some(trace) = pass.trace() {
+            trace.note(&self.name, "adaptive avg pool", &y, &[], 0);
+        }
+        Ok(y)
+    }
+}
+
 /// `(n, …)` to `(n, k)`.
 pub struct Flatten {
     name: String,

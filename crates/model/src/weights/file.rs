@@ -10,7 +10,7 @@ use std::{
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{safetensors_file, torch_file};
+use super::{safetensors_file, torch_legacy, torch_zip};
 use crate::ModelError;
 
 /// A tensor in the bytes of a file.
@@ -21,6 +21,8 @@ pub(crate) struct Stored {
     pub(crate) shape: Vec<usize>,
     /// Elements between neighbours along each dimension; `None` for row-major order.
     pub(crate) strides: Option<Vec<usize>>,
+    /// Whether the bytes of every element are in the other order.
+    pub(crate) big_endian: bool,
     /// Where its first element is.
     pub(crate) start: usize,
     /// Where its storage ends.
@@ -60,8 +62,8 @@ impl Unreadable {
     }
 }
 
-/// A weight file, read and checked: safetensors, or a `.pth` written by PyTorch 1.6 or later. Nothing in a file is
-/// ever executed, and no more memory is taken than the file is long.
+/// A weight file, read and checked: safetensors, or a `.pth` as PyTorch writes it or wrote it before 1.6. Nothing in a
+/// file is ever executed, and the tensors take no more memory than the file is long.
 #[derive(Debug)]
 pub struct WeightFile {
     path: PathBuf,
@@ -108,7 +110,8 @@ impl WeightFile {
             .map_err(read_error)?;
         let tensors = match format {
             Format::Safetensors => safetensors_file::read(&bytes),
-            Format::TorchZip => torch_file::read(&bytes),
+            Format::TorchZip => torch_zip::read(&bytes),
+            Format::TorchLegacy => torch_legacy::read(&bytes),
         };
         let tensors = without_wrapper(tensors.map_err(format_error)?);
         Ok(Self {
@@ -173,8 +176,15 @@ impl WeightFile {
             None => bytes,
             Some(strides) => {
                 gathered = gather(bytes, &stored.shape, strides, dtype.size_in_bytes());
-                &gathered
+                gathered.as_slice()
             }
+        };
+        let turned;
+        let bytes = if stored.big_endian {
+            turned = turn(bytes, dtype.size_in_bytes());
+            &turned
+        } else {
+            bytes
         };
         let tensor = Tensor::from_raw_buffer(bytes, dtype, &stored.shape, &Device::Cpu)
             .and_then(|tensor| tensor.to_dtype(DType::F32));
@@ -211,6 +221,7 @@ fn read_up_to(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
 enum Format {
     Safetensors,
     TorchZip,
+    TorchLegacy,
 }
 
 impl Format {
@@ -220,10 +231,13 @@ impl Format {
         if begins(b"PK\x03\x04") {
             return Ok(Self::TorchZip);
         }
-        if begins(b"\x80\x02") {
+        if torch_legacy::is_legacy(beginning) {
+            return Ok(Self::TorchLegacy);
+        }
+        if matches!(beginning, [0x80, 2..=5, ..]) {
             return Err(Unreadable::new(
-                "it is in the format of PyTorch before 1.6, which is not read",
-                "convert it once in Python: safetensors.torch.save_file(torch.load(FILE, weights_only=True), \"weights.safetensors\")",
+                "it is a Python pickle, but none that PyTorch wrote",
+                "save the weights in Python: torch.save(model.state_dict(), FILE)",
             ));
         }
         if begins(b"version https://g") {
@@ -263,23 +277,26 @@ fn gather(bytes: &[u8], shape: &[usize], strides: &[usize], width: usize) -> Vec
     gathered
 }
 
-/// By name, without the `module.` that `DataParallel` puts before every name.
+/// The bytes of every element in the other order.
+fn turn(bytes: &[u8], width: usize) -> Vec<u8> {
+    let elements = bytes.chunks_exact(width);
+    elements
+        .flat_map(|element| element.iter().rev().copied())
+        .collect()
+}
+
+/// By name, without the `module.` that `DataParallel` puts before every name, and the `_orig_mod.` of `torch.compile`.
 fn without_wrapper(tensors: Vec<Stored>) -> BTreeMap<String, Stored> {
-    const WRAPPER: &str = "module.";
-    let wrapped = tensors
-        .iter()
-        .all(|tensor| tensor.name.starts_with(WRAPPER));
-    let key = |tensor: &Stored| {
-        let name = tensor.name.as_str();
-        if wrapped {
-            name[WRAPPER.len()..].to_owned()
-        } else {
-            name.to_owned()
-        }
-    };
+    let mut prefix = 0;
+    while let Some(wrapper) = ["module.", "_orig_mod."].into_iter().find(|wrapper| {
+        let mut names = tensors.iter().map(|tensor| &tensor.name[prefix..]);
+        !tensors.is_empty() && names.all(|name| name.starts_with(wrapper))
+    }) {
+        prefix += wrapper.len();
+    }
     tensors
         .into_iter()
-        .map(|tensor| (key(&tensor), tensor))
+        .map(|tensor| (tensor.name[prefix..].to_owned(), tensor))
         .collect()
 }
 
@@ -294,12 +311,35 @@ mod tests {
         assert_eq!(gather(&bytes, &[2, 3], &[1, 2], 1), [0, 1, 2, 3, 4, 5]);
         assert_eq!(gather(&bytes, &[], &[], 1), [0]);
         assert_eq!(gather(&bytes, &[0, 3], &[1, 2], 1), [0u8; 0]);
+        assert_eq!(turn(&bytes, 2), [3, 0, 4, 1, 5, 2]);
+    }
+
+    #[test]
+    fn wrappers_are_taken_off() {
+        let names = |names: &[&str]| -> Vec<String> {
+            let stored = names.iter().map(|name| Stored {
+                name: (*name).to_owned(),
+                element: Element::Float(DType::F32),
+                shape: vec![],
+                strides: None,
+                big_endian: false,
+                start: 0,
+                end: 4,
+            });
+            without_wrapper(stored.collect()).into_keys().collect()
+        };
+        assert_eq!(
+            names(&["module._orig_mod.a", "module._orig_mod.b"]),
+            ["a", "b"]
+        );
+        assert_eq!(names(&["module.a", "b"]), ["b", "module.a"]);
+        assert!(names(&[]).is_empty());
     }
 
     #[test]
     fn foreign_files_are_told_by_their_beginning() {
         for (beginning, expected) in [
-            (&b"\x80\x02\x8a\x0a"[..], "before 1.6"),
+            (&b"\x80\x02}q\x00."[..], "Python pickle"),
             (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
             (b"<!DOCTYPE html>", "web page"),
             (b"", "empty"),

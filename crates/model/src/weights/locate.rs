@@ -1,10 +1,19 @@
 //! Finds the file that weights are in: in the given folders, in the caches, on the network, in this order.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    io,
+    path::{Component, Path, PathBuf},
+    time::Duration,
+};
 
-use graft_fetch::{HashPrefix, Options, Progress};
+use graft_fetch::{Options, Progress};
 
-use super::hub::{Hub, HubFailure, HubFile};
+use super::{
+    check::{self, Entry},
+    hub::{Hub, HubFile},
+    hub_failure::HubFailure,
+    url::CachedUrl,
+};
 use crate::{ModelError, WeightsSpec};
 
 /// Where weights are looked for.
@@ -18,12 +27,14 @@ pub struct WeightsFolders {
     pub cache: PathBuf,
     /// The Hugging Face hub.
     pub hub: Hub,
+    /// How downloads behave.
+    pub fetch: Options,
 }
 
 impl WeightsFolders {
     /// Searches `search`, then the folders in `$GRAFT_WEIGHTS_DIR`. Downloads are kept in the folder `weights` of
     /// `$GRAFT_CACHE_DIR`, or else of `graft` in the user's cache folder. `$HF_HUB_OFFLINE` forbids the network as
-    /// `offline` does.
+    /// `offline` does, `$HF_HUB_DOWNLOAD_TIMEOUT` says how many seconds a server may be silent.
     pub fn from_env(search: &[PathBuf], offline: bool) -> Self {
         let folders = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let mut all = search.to_vec();
@@ -39,6 +50,15 @@ impl WeightsFolders {
                 .unwrap_or_else(|| PathBuf::from(".graft-cache"))
                 .join("weights"),
             hub: Hub::from_env(),
+            fetch: patience_from_env(),
+        }
+    }
+
+    /// How a download behaves now.
+    fn options(&self) -> Options {
+        Options {
+            offline: self.offline,
+            ..self.fetch.clone()
         }
     }
 
@@ -58,6 +78,23 @@ impl WeightsFolders {
             .cloned()
             .unwrap_or_else(|| PathBuf::from("weights"))
     }
+
+    fn target(&self, name: &Path) -> PathBuf {
+        self.best_folder().join(name)
+    }
+}
+
+/// Downloads as they are by default, but for the silence that `$HF_HUB_DOWNLOAD_TIMEOUT` allows.
+fn patience_from_env() -> Options {
+    let mut options = Options::default();
+    let seconds = std::env::var("HF_HUB_DOWNLOAD_TIMEOUT")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    if let Some(seconds) = seconds.filter(|seconds| !seconds.is_zero()) {
+        options.stall_timeout = seconds;
+    }
+    options
 }
 
 /// The file that `spec` names, fetched if need be.
@@ -67,11 +104,15 @@ impl WeightsFolders {
 ///   `REPO.safetensors` (the extension being that of FILE) or `FILE`, whatever the revision; then in the hub's
 ///   cache; then from the hub. FILE is `model.safetensors` if not given.
 /// * `https://…/NAME`: in the folders as `NAME`, or as a safetensors file of that name; then in the cache; then from
-///   the network. A hash in the name, as in `resnet18-f37072fd.pth`, is checked of what comes from the network, not of
-///   a file that is already there.
+///   the network.
+///
+/// What comes from the network is checked against the SHA-256 that is known of it: that of the hub, or that in a name
+/// such as `resnet18-f37072fd.pth`. So is a file in a cache, when it is first asked for in a process: one that is
+/// damaged is fetched again. A file in one of the folders is taken as it is.
 ///
 /// # Errors
-/// When the file is nowhere and the network does not give it, or is forbidden; with the command that gets it.
+/// When the file is nowhere, or damaged, and the network does not give it, or is forbidden; with the command that gets
+/// it.
 pub fn locate(
     spec: &WeightsSpec,
     folders: &WeightsFolders,
@@ -123,7 +164,7 @@ fn locate_file(
     let hint = if path.is_absolute() {
         "check the path".to_owned()
     } else {
-        let best = folders.best_folder().join(&path);
+        let best = folders.target(&path);
         format!(
             "put the file at {}, or name the folder that has it with --weights-dir",
             best.display()
@@ -153,28 +194,42 @@ fn locate_on_hub(
         });
     }
     let names = hub_names(file);
-    if let Some(found) = folders.find(&names).or_else(|| folders.hub.cached(file)) {
+    if let Some(found) = folders.find(&names) {
         return Ok(found);
     }
+    let failure = |HubFailure { reason, hint }| ModelError::Hub {
+        spec: spec.to_string(),
+        endpoint: folders.hub.endpoint.clone(),
+        reason,
+        hint,
+    };
+    let options = folders.options();
+    if let Some(cached) = folders.hub.cached(file) {
+        let sha256 = cached.sha256();
+        let entry =
+            check::entry(&cached.path, sha256.as_ref()).map_err(unreadable(&cached.path))?;
+        if let Entry::Damaged { expected, found } = entry {
+            if folders.offline {
+                let how = offline_hint(&folders.hub.url(file), &folders.target(&names[1]), folders);
+                return Err(damaged(spec, &cached.path, (&expected, &found), &how));
+            }
+            progress.note(&refetching(&cached.path));
+            folders
+                .hub
+                .repair(file, &cached, &options, progress)
+                .map_err(failure)?;
+        }
+        return Ok(cached.path);
+    }
     if folders.offline {
-        let looked = looked_for(folders, &names, &folders.hub.cache);
-        let target = folders.best_folder().join(&names[1]);
-        let hint = offline_hint(&folders.hub.url(file), &target, folders);
+        let how = offline_hint(&folders.hub.url(file), &folders.target(&names[1]), folders);
         return Err(ModelError::Missing {
             spec: spec.to_string(),
-            looked,
-            hint,
+            looked: looked_for(folders, &names, &folders.hub.cache),
+            hint: how,
         });
     }
-    folders
-        .hub
-        .fetch(file, progress)
-        .map_err(|HubFailure { reason, hint }| ModelError::Hub {
-            spec: spec.to_string(),
-            endpoint: folders.hub.endpoint.clone(),
-            reason,
-            hint,
-        })
+    folders.hub.fetch(file, &options, progress).map_err(failure)
 }
 
 /// The names under which a file of the hub is looked up, the most telling first.
@@ -221,32 +276,60 @@ fn locate_url(
         PathBuf::from(name),
         Path::new(name).with_extension("safetensors"),
     ];
-    let cached = folders.cache.join(name);
-    if let Some(found) = folders
-        .find(&names)
-        .or_else(|| cached.is_file().then(|| cached.clone()))
-    {
+    if let Some(found) = folders.find(&names) {
         return Ok(found);
     }
+    let cached = CachedUrl::new(&folders.cache, url, name);
+    let entry = cached.entry().map_err(unreadable(&cached.path))?;
+    if entry == Entry::Whole {
+        return Ok(cached.path);
+    }
     if folders.offline {
-        let looked = looked_for(folders, &names[..1], &cached);
-        let hint = offline_hint(url, &folders.best_folder().join(name), folders);
-        return Err(ModelError::Missing {
-            spec: spec.to_string(),
-            looked,
-            hint,
+        let how = offline_hint(url, &folders.target(&names[0]), folders);
+        return Err(match entry {
+            Entry::Damaged { expected, found } => {
+                damaged(spec, &cached.path, (&expected, &found), &how)
+            }
+            _ => ModelError::Missing {
+                spec: spec.to_string(),
+                looked: looked_for(folders, &names[..1], &cached.path),
+                hint: how,
+            },
         });
     }
-    let options = Options {
-        sha256: HashPrefix::in_file_name(name),
-        ..Options::default()
-    };
-    let fetched = graft_fetch::download(url, &cached, &options, progress);
-    fetched.map_err(|error| ModelError::Fetch {
+    if entry != Entry::Absent {
+        progress.note(&refetching(&cached.path));
+    }
+    cached
+        .fetch(url, folders.options(), progress)
+        .map_err(|error| ModelError::Fetch {
+            spec: spec.to_string(),
+            error,
+        })?;
+    Ok(cached.path)
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> ModelError {
+    let path = path.to_owned();
+    move |error| ModelError::Read { path, error }
+}
+
+fn refetching(path: &Path) -> String {
+    format!("{} is damaged and is fetched again", path.display())
+}
+
+fn damaged(
+    spec: &WeightsSpec,
+    path: &Path,
+    (expected, found): (&str, &str),
+    hint: &str,
+) -> ModelError {
+    ModelError::Damaged {
         spec: spec.to_string(),
-        error,
-    })?;
-    Ok(cached)
+        path: path.to_owned(),
+        problem: format!("has the SHA-256 {found}, expected {expected}"),
+        hint: hint.to_owned(),
+    }
 }
 
 fn looked_for(folders: &WeightsFolders, names: &[PathBuf], cache: &Path) -> Vec<PathBuf> {

@@ -1,6 +1,9 @@
 //! What of a weight file went into a network, and what did not.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+};
 
 use super::{WeightFile, file::Stored};
 use crate::{
@@ -25,6 +28,10 @@ pub struct LoadReport {
     pub loaded: Vec<String>,
     /// The file's classifier, in whose place there is a new head.
     pub skipped: Vec<String>,
+    /// What the file has of layers behind the one at which the network was cut, and of second classifiers that it lacks.
+    pub left_out: Vec<String>,
+    /// Tensors of second classifiers, which the file lacks: they are drawn afresh.
+    pub drawn: Vec<String>,
     /// Counters of batches that batch norm kept and nothing needs.
     pub ignored: Vec<String>,
     /// The network's tensors that the file lacks.
@@ -48,6 +55,12 @@ impl fmt::Display for LoadReport {
         if !self.skipped.is_empty() {
             write!(f, "; the classifier skipped: {}", first_few(&self.skipped))?;
         }
+        if !self.left_out.is_empty() {
+            write!(f, "; {} tensors left out", self.left_out.len())?;
+        }
+        if !self.drawn.is_empty() {
+            write!(f, "; drawn afresh: {}", first_few(&self.drawn))?;
+        }
         if !self.ignored.is_empty() {
             write!(f, "; {} batch counters ignored", self.ignored.len())?;
         }
@@ -63,11 +76,12 @@ impl fmt::Display for LoadReport {
 }
 
 impl WeightFile {
-    /// Compares the file with a network's tensors (name, part, shape): which of the file's tensors goes where, and
-    /// the report.
+    /// Compares the file with a network's tensors (name, part, shape), of which it `left_out` some: which of the file's tensors
+    /// goes where, and the report.
     pub(crate) fn compare(
         &self,
         network: &[(&str, Part, &[usize])],
+        left_out: &HashSet<String>,
         entry: &Entry,
         fit: Fit,
     ) -> (Vec<(String, Stored)>, LoadReport) {
@@ -79,11 +93,16 @@ impl WeightFile {
                 report.unexpected.push(twin.to_owned());
             }
         }
+        let is_auxiliary = |name: &str| {
+            let mut prefixes = entry.auxiliary.iter();
+            prefixes.any(|prefix| name.starts_with(prefix))
+        };
         for &(name, part, shape) in network {
             let wanted = fit == Fit::Whole || part == Part::Backbone;
             match stored.remove(name) {
                 Some(_) if !wanted => report.skipped.push(name.to_owned()),
                 None if !wanted => {}
+                None if is_auxiliary(name) => report.drawn.push(name.to_owned()),
                 None => report.missing.push(name.to_owned()),
                 Some((_, tensor)) if tensor.shape == shape => {
                     report.loaded.push(name.to_owned());
@@ -99,6 +118,8 @@ impl WeightFile {
         for (renamed, (name, _)) in stored {
             let list = if renamed.ends_with(".num_batches_tracked") {
                 &mut report.ignored
+            } else if left_out.contains(&renamed) || is_auxiliary(&renamed) {
+                &mut report.left_out
             } else if fit == Fit::Backbone && renamed.starts_with(entry.classifier) {
                 &mut report.skipped
             } else {

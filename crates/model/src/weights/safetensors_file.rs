@@ -22,7 +22,7 @@ pub(super) fn check_header_length(beginning: &[u8], length: u64) -> Result<(), U
         let problem = format!("{foreign}: it does not begin with a safetensors header");
         return Err(Unreadable::new(
             problem,
-            "safetensors files and .pth files of PyTorch 1.6 or later are read",
+            "safetensors files and .pth files that torch.save wrote are read",
         ));
     }
     if header > length - 8 {
@@ -44,6 +44,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Stored>, Unreadable> {
         element: element(info.dtype),
         shape: info.shape.clone(),
         strides: None,
+        big_endian: false,
         start: data + info.data_offsets.0,
         end: data + info.data_offsets.1,
     });

@@ -181,11 +181,11 @@ fn resnet_trains_as_in_torchvision() {
 fn resnet_trains_as_in_torchvision_with_running_statistics() {
     let mut network = network("resnet18", "", 5, 64);
     let mode = TransferMode::FineTune;
-    network.set_transfer(&TransferSpec {
-        mode,
+    let transfer = TransferSpec {
         batch_norm: BatchNormMode::Running,
-        head_lr: 1.0,
-    });
+        ..TransferSpec::of(mode)
+    };
+    network.set_transfer(&transfer).unwrap();
     fill(&network);
     let before: Vec<Vec<f32>> = network
         .buffers()

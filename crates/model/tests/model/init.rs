@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use graft_model::{Init, ModelSpec, Network};
+use graft_model::{Init, ModelSpec, Network, Parameter};
 
 use crate::{made_up::flat, network};
 
@@ -56,64 +56,91 @@ fn fan_in(network: &Network, name: &str) -> f64 {
 
 /// `nn.Conv2d` and `nn.Linear`: `kaiming_uniform_(a=√5)` for weights, the same bound for biases.
 #[test]
-fn convnet_starts_as_pytorch_layers_do() {
-    let network = network("convnet", "depth = [16, 32]", 10, 32);
-    for (name, values) in weights(&network) {
-        check_uniform(&name, &values, fan_in(&network, &name).sqrt().recip());
+fn plain_networks_start_as_pytorch_layers_do() {
+    for (kind, options) in [
+        ("convnet", "depth = [16, 32]"),
+        ("lenet5", ""),
+        ("alexnet", ""),
+    ] {
+        let network = network(kind, options, 10, 64);
+        for (name, values) in weights(&network) {
+            check_uniform(&name, &values, fan_in(&network, &name).sqrt().recip());
+        }
     }
+}
+
+/// `kaiming_normal_(mode="fan_out", nonlinearity="relu")`.
+fn check_fan_out(parameter: &Parameter) {
+    let (name, values) = (&parameter.name, flat(parameter.values()));
+    let dims = parameter.var.dims();
+    let fan_out = (dims[0] * dims[2] * dims[3]) as f64;
+    check_moments(name, &values, (2.0 / fan_out).sqrt());
+    let beyond = values
+        .iter()
+        .filter(|&&v| f64::from(v) > 2.0 * (2.0 / fan_out).sqrt())
+        .count();
+    let share = beyond as f64 / values.len() as f64;
+    assert!(
+        (0.015..0.030).contains(&share),
+        "{name} is not normal: {share} beyond 2 sigma"
+    );
+}
+
+fn check_constant(name: &str, values: &[f32]) {
+    let expected = if name.ends_with("weight") || name.ends_with("running_var") {
+        1.0
+    } else {
+        0.0
+    };
+    assert!(values.iter().all(|&value| value == expected), "{name}");
 }
 
 /// torchvision's `ResNet.__init__`: `kaiming_normal_(mode="fan_out", nonlinearity="relu")`, batch norm 1 and 0.
 #[test]
-fn resnet_starts_as_torchvisions_does() {
-    let network = network("resnet18", "", 200, 64);
-    for parameter in network.parameters() {
-        let (name, values) = (&parameter.name, flat(parameter.values()));
-        if name.starts_with("fc.") {
-            check_uniform(name, &values, 512f64.sqrt().recip());
-        } else if parameter.var.rank() == 4 {
-            let dims = parameter.var.dims();
-            let fan_out = (dims[0] * dims[2] * dims[3]) as f64;
-            check_moments(name, &values, (2.0 / fan_out).sqrt());
-            let beyond = values
-                .iter()
-                .filter(|&&v| f64::from(v) > 2.0 * (2.0 / fan_out).sqrt())
-                .count();
-            let share = beyond as f64 / values.len() as f64;
-            assert!(
-                (0.015..0.030).contains(&share),
-                "{name} is not normal: {share} beyond 2 sigma"
-            );
-        } else {
-            let expected = if name.ends_with("weight") { 1.0 } else { 0.0 };
-            assert!(values.iter().all(|&value| value == expected), "{name}");
+fn resnets_start_as_torchvisions_do() {
+    for kind in ["resnet18", "resnet50"] {
+        let network = network(kind, "", 200, 64);
+        for parameter in network.parameters() {
+            let (name, values) = (&parameter.name, flat(parameter.values()));
+            if name.starts_with("fc.") {
+                check_uniform(name, &values, fan_in(&network, name).sqrt().recip());
+            } else if parameter.var.rank() == 4 {
+                check_fan_out(parameter);
+            } else {
+                check_constant(name, &values);
+            }
+        }
+        for buffer in network.buffers() {
+            check_constant(&buffer.name, &flat(buffer.values()));
         }
     }
-    for buffer in network.buffers() {
-        let expected = if buffer.name.ends_with("running_var") {
-            1.0
-        } else {
-            0.0
-        };
-        assert!(
-            flat(buffer.values()).iter().all(|&value| value == expected),
-            "{}",
-            buffer.name
-        );
+}
+
+/// torchvision's `VGG.__init__`: convolutions and batch norm as a `ResNet`'s, linear layers N(0, 0.01²), biases 0.
+pub(crate) fn check_vgg(network: &Network) {
+    for parameter in network.parameters() {
+        let (name, values) = (&parameter.name, flat(parameter.values()));
+        match parameter.var.rank() {
+            4 => check_fan_out(parameter),
+            2 => check_moments(name, &values, 0.01),
+            _ => check_constant(name, &values),
+        }
     }
 }
 
 /// torchvision's `SqueezeNet.__init__`: `kaiming_uniform_`, the last convolution N(0, 0.01²), biases 0.
 #[test]
-fn squeezenet_starts_as_torchvisions_does() {
-    let network = network("squeezenet1_1", "", 100, 64);
-    for (name, values) in weights(&network) {
-        if name.ends_with("bias") {
-            assert!(values.iter().all(|&value| value == 0.0), "{name}");
-        } else if name == "classifier.1.weight" {
-            check_moments(&name, &values, 0.01);
-        } else {
-            check_uniform(&name, &values, (6.0 / fan_in(&network, &name)).sqrt());
+fn squeezenets_start_as_torchvisions_do() {
+    for kind in ["squeezenet1_0", "squeezenet1_1"] {
+        let network = network(kind, "", 100, 64);
+        for (name, values) in weights(&network) {
+            if name.ends_with("bias") {
+                assert!(values.iter().all(|&value| value == 0.0), "{name}");
+            } else if name == "classifier.1.weight" {
+                check_moments(&name, &values, 0.01);
+            } else {
+                check_uniform(&name, &values, (6.0 / fan_in(&network, &name)).sqrt());
+            }
         }
     }
 }
@@ -121,10 +148,8 @@ fn squeezenet_starts_as_torchvisions_does() {
 #[test]
 fn weights_depend_on_seed_repeat_and_name_only() {
     let build = |depth: &str, seed, repeat| {
-        let spec = ModelSpec {
-            kind: "convnet".into(),
-            options: format!("depth = {depth}").parse().unwrap(),
-        };
+        let options = format!("depth = {depth}").parse().unwrap();
+        let spec = ModelSpec::new("convnet", options);
         let init = Init { seed, repeat };
         weights(&Network::build(&spec, 2, 32, &init, &candle_core::Device::Cpu).unwrap())
     };

@@ -1,12 +1,14 @@
 //! Where weights are looked for, and what is said when they are nowhere.
 
 use std::{
+    fs::File,
     io::{Read, Write},
     net::TcpListener,
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
-use graft_fetch::NoProgress;
+use graft_fetch::{NoProgress, Options};
 use graft_model::{Hub, ModelError, WeightsFolders, locate};
 use tempfile::TempDir;
 
@@ -30,6 +32,7 @@ impl Places {
             offline: true,
             cache: at("cache"),
             hub,
+            fetch: Options::default(),
         };
         Self { root, folders }
     }
@@ -185,16 +188,14 @@ fn addresses_are_looked_up_by_file_name() {
         )),
         "{message}"
     );
-    let cached = places.file("cache/resnet18-f37072fd.pth");
-    assert_eq!(places.locate(url).unwrap(), cached);
     let converted = places.file("second/resnet18-f37072fd.safetensors");
     assert_eq!(places.locate(url).unwrap(), converted);
     let own = places.file("second/resnet18-f37072fd.pth");
     assert_eq!(places.locate(url).unwrap(), own);
 }
 
-/// Answers every request with the text `weights`, until the test ends.
-fn serve() -> String {
+/// Answers every request with `text`, until the test ends.
+fn serve(text: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -202,34 +203,82 @@ fn serve() -> String {
             let Ok(mut stream) = stream else { return };
             let mut request = [0; 4096];
             let _ = stream.read(&mut request);
-            let _ = stream.write_all(
-                b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\nweights",
+            let length = text.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
             );
         }
     });
     address
 }
 
-/// `sha256sum` of the text `weights` begins with 9ad03c84.
+/// `sha256sum` of the text `weights` begins with this.
+const HASH: &str = "9a129038";
+
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
 #[test]
 fn addresses_are_fetched_into_the_cache_and_checked() {
     let mut places = Places::new();
     places.folders.offline = false;
-    let host = serve();
-    let hash = places.root.path().join("hash");
-    std::fs::write(&hash, "weights").unwrap();
-    let hash = &graft_fetch::file_sha256(&hash).unwrap()[..8];
+    let host = serve("weights");
     let path = places
-        .locate(&format!("{host}/models/net-{hash}.pth"))
+        .locate(&format!("{host}/models/net-{HASH}.pth"))
         .unwrap();
     assert_eq!(
         path,
-        places.root.path().join(format!("cache/net-{hash}.pth"))
+        places.root.path().join(format!("cache/net-{HASH}.pth"))
     );
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), "weights");
+    assert_eq!(read(&path), "weights");
     let error = places
         .locate(&format!("{host}/models/net-01234567.pth"))
         .unwrap_err();
     assert!(matches!(error, ModelError::Fetch { .. }), "{error}");
     assert!(!places.root.path().join("cache/net-01234567.pth").exists());
+}
+
+/// With the hash in the name, and with the one that is noted beside a file without.
+#[test]
+fn damaged_files_from_addresses_are_fetched_again() {
+    let mut places = Places::new();
+    let host = serve("weights");
+    for name in [format!("net-{HASH}.pth"), "model.safetensors".to_owned()] {
+        let url = format!("{host}/models/{name}");
+        places.folders.offline = false;
+        let path = places.locate(&url).unwrap();
+        for damaged in ["weighs", "weightz", ""] {
+            // Another size or another time of change: this process reads the file again.
+            std::fs::remove_file(&path).unwrap();
+            std::fs::write(&path, damaged).unwrap();
+            let later = SystemTime::now() + Duration::from_secs(3);
+            File::open(&path).unwrap().set_modified(later).unwrap();
+            places.folders.offline = true;
+            let error = places.locate(&url).unwrap_err();
+            assert!(matches!(error, ModelError::Damaged { .. }), "{error}");
+            let message = error.to_string();
+            for part in [HASH, "curl -fL", &url, &path.display().to_string()] {
+                assert!(message.contains(part), "{part}: {message}");
+            }
+            places.folders.offline = false;
+            assert_eq!(places.locate(&url).unwrap(), path);
+            assert_eq!(read(&path), "weights");
+        }
+        places.folders.offline = true;
+        assert_eq!(places.locate(&url).unwrap(), path);
+    }
+}
+
+/// Files that are called alike at different addresses are different files.
+#[test]
+fn a_name_without_a_hash_is_no_name_for_the_cache() {
+    let mut places = Places::new();
+    places.folders.offline = false;
+    let (one, two) = (serve("one"), serve("two"));
+    let first = places.locate(&format!("{one}/model.safetensors")).unwrap();
+    let second = places.locate(&format!("{two}/model.safetensors")).unwrap();
+    assert_eq!((read(&first), read(&second)), ("one".into(), "two".into()));
+    assert!(first.starts_with(&places.folders.cache) && first.ends_with("model.safetensors"));
 }

@@ -1,18 +1,14 @@
 //! The printed table of layers.
 
-use graft_model::{BatchNormMode, TransferMode, TransferSpec};
+use graft_model::{Summary, TransferMode, TransferSpec};
 
 use crate::network;
 
 #[test]
 fn the_summary_of_a_frozen_convnet() {
     let mut network = network("convnet", "hidden = 32", 2, 32);
-    let (mode, batch_norm) = (TransferMode::Frozen, BatchNormMode::Running);
-    network.set_transfer(&TransferSpec {
-        mode,
-        batch_norm,
-        head_lr: 1.0,
-    });
+    let frozen = TransferSpec::of(TransferMode::Frozen);
+    network.set_transfer(&frozen).unwrap();
     let expected = "\
 convnet for input (4, 3, 32, 32)
 ────────────────────────────────────────────────────────
@@ -64,19 +60,31 @@ fn the_summary_of_resnet18_has_the_published_totals() {
     assert_eq!(shape("maxpool"), [1, 64, 56, 56]);
     assert_eq!(shape("layer4.1.conv2"), [1, 512, 7, 7]);
     assert_eq!(shape("fc"), [1, 1000]);
-    let names: Vec<&str> = summary
-        .layers
-        .iter()
-        .map(|layer| layer.name.as_str())
-        .collect();
-    let mut unique = names.clone();
-    unique.sort_unstable();
-    unique.dedup();
-    assert_eq!(
-        unique.len(),
-        names.len(),
-        "every layer has a name of its own"
-    );
+    check_names(&summary);
+}
+
+fn check_names(summary: &Summary) {
+    let layers = summary.layers.iter();
+    let mut names: Vec<&str> = layers.map(|layer| layer.name.as_str()).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all, "every layer has a name of its own");
+}
+
+/// Billions of multiply-adds: `_ops` of torchvision's `IMAGENET1K_V1`.
+#[test]
+fn summaries_have_the_published_totals() {
+    for (kind, billions) in [
+        ("alexnet", 0.714),
+        ("resnet50", 4.089),
+        ("squeezenet1_0", 0.819),
+    ] {
+        let summary = network(kind, "", 1000, 224).summary(1).unwrap();
+        let found = summary.multiply_adds() as f64 / 1e9;
+        assert!((found - billions).abs() <= 0.0006, "{kind}: {found}");
+        check_names(&summary);
+    }
 }
 
 /// 0.349 G multiply-adds: `_ops` of torchvision's `SqueezeNet1_1_Weights.IMAGENET1K_V1`.

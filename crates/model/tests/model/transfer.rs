@@ -16,6 +16,7 @@ fn transfer(mode: TransferMode, batch_norm: BatchNormMode) -> TransferSpec {
         mode,
         batch_norm,
         head_lr: 10.0,
+        freeze: None,
     }
 }
 
@@ -38,10 +39,12 @@ fn buffers(network: &Network) -> Vec<Vec<f32>> {
 
 #[test]
 fn a_frozen_backbone_has_no_gradient_and_is_not_recorded() {
-    for kind in ["convnet", "resnet18", "squeezenet1_1"] {
+    for kind in ["convnet", "lenet5", "resnet18", "squeezenet1_1"] {
         let mut network = network(kind, "", 2, 32);
         fill(&network);
-        network.set_transfer(&transfer(TransferMode::Frozen, BatchNormMode::Running));
+        network
+            .set_transfer(&transfer(TransferMode::Frozen, BatchNormMode::Running))
+            .unwrap();
         assert!(network.features_are_fixed());
         let before = buffers(&network);
 
@@ -78,10 +81,12 @@ fn a_frozen_backbone_has_no_gradient_and_is_not_recorded() {
 
 #[test]
 fn features_of_a_frozen_backbone_can_be_kept() {
-    for kind in ["convnet", "resnet18", "squeezenet1_1"] {
+    for kind in ["convnet", "lenet5", "resnet18", "squeezenet1_1"] {
         let mut network = network(kind, "", 2, 32);
         fill(&network);
-        network.set_transfer(&transfer(TransferMode::Frozen, BatchNormMode::Running));
+        network
+            .set_transfer(&transfer(TransferMode::Frozen, BatchNormMode::Running))
+            .unwrap();
         let off = Tape::disabled();
         let x = input(3, 32);
         let kept = network.features(&x, &Pass::evaluation(&off)).unwrap();
@@ -106,7 +111,9 @@ fn features_of_a_frozen_backbone_can_be_kept() {
 fn a_frozen_backbone_may_use_the_statistics_of_the_batch() {
     let mut network = network("resnet18", "", 2, 64);
     fill(&network);
-    network.set_transfer(&transfer(TransferMode::Frozen, BatchNormMode::Batch));
+    network
+        .set_transfer(&transfer(TransferMode::Frozen, BatchNormMode::Batch))
+        .unwrap();
     assert!(!network.features_are_fixed());
     let before = buffers(&network);
     let gradients = gradients(&network, &input(2, 64));
@@ -136,8 +143,12 @@ fn a_frozen_backbone_may_use_the_statistics_of_the_batch() {
 #[test]
 fn modes_can_be_changed_back() {
     let mut network = network("convnet", "", 2, 32);
-    network.set_transfer(&transfer(TransferMode::Frozen, BatchNormMode::Running));
-    network.set_transfer(&transfer(TransferMode::FineTune, BatchNormMode::Batch));
+    network
+        .set_transfer(&transfer(TransferMode::Frozen, BatchNormMode::Running))
+        .unwrap();
+    network
+        .set_transfer(&transfer(TransferMode::FineTune, BatchNormMode::Batch))
+        .unwrap();
     let gradients = gradients(&network, &input(2, 32));
     assert!(
         network
@@ -222,11 +233,17 @@ fn the_trained_state_is_what_training_changes() {
     };
     assert_eq!(network.trained_state().len(), 62 + 40);
     assert_eq!(network.state().len(), 62 + 40);
-    network.set_transfer(&transfer(TransferMode::FineTune, BatchNormMode::Running));
+    network
+        .set_transfer(&transfer(TransferMode::FineTune, BatchNormMode::Running))
+        .unwrap();
     assert_eq!(network.trained_state().len(), 62);
-    network.set_transfer(&transfer(TransferMode::Frozen, BatchNormMode::Batch));
+    network
+        .set_transfer(&transfer(TransferMode::Frozen, BatchNormMode::Batch))
+        .unwrap();
     assert_eq!(network.trained_state().len(), 2 + 40);
-    network.set_transfer(&transfer(TransferMode::Frozen, BatchNormMode::Running));
+    network
+        .set_transfer(&transfer(TransferMode::Frozen, BatchNormMode::Running))
+        .unwrap();
     assert_eq!(names(&network), ["fc.weight", "fc.bias"]);
     let trained = network.trained_state().into_iter().collect();
     network.restore_trained(&trained).unwrap();
@@ -257,7 +274,15 @@ fn wrong_inputs_are_errors() {
 /// The smallest pictures that the registry lets through.
 #[test]
 fn the_smallest_pictures_work() {
-    for (kind, size) in [("resnet18", 1), ("squeezenet1_1", 17), ("convnet", 4)] {
+    for (kind, size) in [
+        ("alexnet", 63),
+        ("convnet", 4),
+        ("lenet5", 16),
+        ("resnet18", 1),
+        ("resnet50", 1),
+        ("squeezenet1_0", 21),
+        ("squeezenet1_1", 17),
+    ] {
         let network = network(kind, "", 2, size);
         let tape = Tape::disabled();
         let logits = network

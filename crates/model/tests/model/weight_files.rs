@@ -261,10 +261,7 @@ fn the_backbone_is_loaded_and_the_head_is_new() {
         assert_eq!(flat(&tensor), flat(expected), "{name}");
     }
     // The short cut gives the same network.
-    let spec = ModelSpec {
-        kind: "resnet18".into(),
-        options: toml::Table::new(),
-    };
+    let spec = ModelSpec::new("resnet18", toml::Table::new());
     let init = Init { seed: 0, repeat: 0 };
     let (direct, again) = Network::pretrained(&spec, 3, 32, &init, &Device::Cpu, &file).unwrap();
     assert_eq!(again, report);

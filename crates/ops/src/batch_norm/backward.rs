@@ -4,8 +4,11 @@ use std::cell::Cell;
 
 use candle_core::{Device, Result, Shape, Tensor, TensorId};
 
-use super::rows::{self, Slopes, Terms};
+use super::rows::Terms;
+use super::slopes::{self, Slopes};
 use super::{Affine, After, Channel, Size, forward};
+use crate::activation::Activation;
+use crate::activation::curves::with_curve;
 use crate::kernel::{InPlace, Kernel, change1, change2, run2};
 use crate::output::uninit_chunks;
 use crate::parallel::{SharedMut, for_each_chunk};
@@ -66,28 +69,25 @@ impl Backward {
     /// Notes on the tape how gradients go back from `y`.
     fn record(self, tape: &Tape, x: &Tensor, affine: &Affine, after: After, y: &Tensor) {
         let targets = Targets::of(tape, x, affine);
-        let (to_other, rectified) = match after {
-            After::Nothing => (None, false),
-            After::Relu => (None, true),
-            After::AddRelu(other) => (tape.target(other), true),
+        // After a sum the rectifier's argument can't be told from x alone, so the result is kept.
+        let (to_other, activation, result) = match after {
+            After::Activation(activation) => (None, activation, None),
+            After::AddRelu(other) => (tape.target(other), None, Some(y.clone())),
         };
         if !targets.any() && to_other.is_none() {
             return;
         }
         let with_sums = targets.affine() || (self.batch && targets.x.is_some());
         let x = x.clone();
-        // After a sum the rectifier's argument can't be told from x alone.
-        let result = matches!(after, After::AddRelu(_)).then(|| y.clone());
         tape.record(y, move |grad: Grad, grads: &mut Gradients| {
             let dy = grad.into_owned_tensor()?;
-            // With `result` the gradient is now that of the sum; otherwise it has yet to pass the rectifier, if any.
+            // With `result` the gradient is now that of the sum; otherwise it has yet to pass the activation, if any.
             let sums = match &result {
                 Some(result) => self.masked_sums(&dy, result, &x)?,
-                None if with_sums => self.sums(&dy, &x, rectified)?,
+                None if with_sums => self.sums(&dy, &x, activation)?,
                 None => vec![(0.0, 0.0); self.size.c],
             };
             self.give_affine(grads, &targets, &sums, x.device())?;
-            let rectified = rectified && result.is_none();
             match (targets.x, to_other) {
                 (Some(to_x), Some(to_other)) => {
                     let dx = self.input_gradient(&dy, &x, &sums)?;
@@ -95,7 +95,7 @@ impl Backward {
                     grads.give(to_x, dx)
                 }
                 (Some(to_x), None) => {
-                    self.become_input_gradient(&dy, &x, &sums, rectified)?;
+                    self.become_input_gradient(&dy, &x, &sums, activation)?;
                     grads.give(to_x, dy)
                 }
                 (None, Some(to_other)) => grads.give(to_other, dy),
@@ -125,10 +125,10 @@ impl Backward {
         Ok(())
     }
 
-    fn sums(&self, dy: &Tensor, x: &Tensor, rectified: bool) -> Result<Sums> {
+    fn sums(&self, dy: &Tensor, x: &Tensor, activation: Option<Activation>) -> Result<Sums> {
         let kernel = Products {
             backward: self,
-            rectified,
+            activation,
             found: Cell::default(),
         };
         run2(&kernel, dy, x)?;
@@ -163,7 +163,7 @@ impl Backward {
         let kernel = InputGradient {
             backward: self,
             slopes: self.slopes(sums),
-            rectified: false,
+            activation: None,
         };
         run2(&kernel, dy, x)
     }
@@ -173,12 +173,12 @@ impl Backward {
         dy: &Tensor,
         x: &Tensor,
         sums: &Sums,
-        rectified: bool,
+        activation: Option<Activation>,
     ) -> Result<()> {
         let kernel = InputGradient {
             backward: self,
             slopes: self.slopes(sums),
-            rectified,
+            activation,
         };
         change1(&kernel, dy, x)
     }
@@ -186,7 +186,7 @@ impl Backward {
 
 struct Products<'a> {
     backward: &'a Backward,
-    rectified: bool,
+    activation: Option<Activation>,
     found: Cell<Sums>,
 }
 
@@ -199,12 +199,12 @@ impl Kernel<2> for Products<'_> {
 
     fn cpu(&self, [dy, x]: [&[f32]; 2]) -> Result<Vec<f32>> {
         let Backward { size, terms, .. } = self.backward;
-        let rectified = self.rectified;
+        let activation = self.activation;
         let rows = size.rows();
         let sums = rows.sums(rows.pieces(), |sums, piece| {
             let (start, len) = rows.piece(piece);
             let (dy, x) = (&dy[start..][..len], &x[start..][..len]);
-            rows::add_products(sums, dy, x, terms, rectified);
+            with_curve!(activation, C => slopes::add_products::<C>(sums, dy, x, terms));
         });
         self.found.set(sums);
         Ok(Vec::new())
@@ -228,7 +228,7 @@ impl InPlace<2> for MaskedProducts<'_> {
             // SAFETY: the pieces are disjoint and each is visited once.
             let dy = unsafe { dy.slice(start, len) };
             let (y, x) = (&y[start..][..len], &x[start..][..len]);
-            rows::mask_and_add_products(sums, dy, y, x, terms);
+            slopes::mask_and_add_products(sums, dy, y, x, terms);
         });
         self.found.set(sums);
         Ok(())
@@ -238,7 +238,7 @@ impl InPlace<2> for MaskedProducts<'_> {
 struct InputGradient<'a> {
     backward: &'a Backward,
     slopes: Slopes,
-    rectified: bool,
+    activation: Option<Activation>,
 }
 
 impl Kernel<2> for InputGradient<'_> {
@@ -255,7 +255,7 @@ impl Kernel<2> for InputGradient<'_> {
         Ok(unsafe {
             uninit_chunks(x.len(), piece, x.len(), |i, dx| {
                 let (dy, x) = (&dy[i * piece..][..dx.len()], &x[i * piece..][..dx.len()]);
-                rows::input_gradient(dx, dy, x, terms, &self.slopes);
+                slopes::input_gradient(dx, dy, x, terms, &self.slopes);
             })
         })
     }
@@ -269,7 +269,9 @@ impl InPlace<1> for InputGradient<'_> {
         let piece = size.rows().piece;
         for_each_chunk(dy, piece, x.len(), |i, dy| {
             let x = &x[i * piece..][..dy.len()];
-            rows::input_gradient_in_place(dy, x, terms, &self.slopes, self.rectified);
+            with_curve!(self.activation, C => {
+                slopes::input_gradient_in_place::<C>(dy, x, terms, &self.slopes);
+            });
         });
         Ok(())
     }

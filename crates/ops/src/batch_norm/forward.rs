@@ -4,8 +4,11 @@ use std::cell::Cell;
 
 use candle_core::{Result, Shape, Tensor};
 
-use super::rows::{self, Terms};
+use super::normalise;
+use super::rows::Terms;
 use super::{After, Channel, Size};
+use crate::activation::Activation;
+use crate::activation::curves::with_curve;
 use crate::kernel::{InPlace, Kernel, change0, change1, run1, run2};
 use crate::output::uninit_chunks;
 use crate::parallel::for_each_chunk;
@@ -41,7 +44,7 @@ impl Kernel<1> for Statistics {
         let around = rows.row(|c| x[c]);
         let sums = rows.sums(rows.pieces(), |sums, piece| {
             let (start, len) = rows.piece(piece);
-            rows::add_squares(sums, &x[start..][..len], &around);
+            normalise::add_squares(sums, &x[start..][..len], &around);
         });
         let n = self.size.count() as f64;
         let channel = |(c, (sum, squares)): (usize, (f64, f64))| {
@@ -59,14 +62,14 @@ impl Kernel<1> for Statistics {
 
 /// The normalised x and what follows.
 pub(super) fn normalised(x: &Tensor, size: &Size, terms: &Terms, after: After) -> Result<Tensor> {
-    let kernel = Normalise {
+    let kernel = |activation| Normalise {
         size: *size,
         terms,
-        rectify: !matches!(after, After::Nothing),
+        activation,
     };
     match after {
-        After::Nothing | After::Relu => run1(&kernel, x),
-        After::AddRelu(other) => run2(&kernel, x, other),
+        After::Activation(activation) => run1(&kernel(activation), x),
+        After::AddRelu(other) => run2(&kernel(None), x, other),
     }
 }
 
@@ -77,21 +80,22 @@ pub(super) fn normalise_in_place(
     terms: &Terms,
     after: After,
 ) -> Result<()> {
-    let kernel = Normalise {
+    let kernel = |activation| Normalise {
         size: *size,
         terms,
-        rectify: !matches!(after, After::Nothing),
+        activation,
     };
     match after {
-        After::Nothing | After::Relu => change0(&kernel, x),
-        After::AddRelu(other) => change1(&kernel, x, other),
+        After::Activation(activation) => change0(&kernel(activation), x),
+        After::AddRelu(other) => change1(&kernel(None), x, other),
     }
 }
 
 struct Normalise<'a> {
     size: Size,
     terms: &'a Terms,
-    rectify: bool,
+    /// Of what is normalised; where something is added to that, the rectifier follows.
+    activation: Option<Activation>,
 }
 
 impl Kernel<1> for Normalise<'_> {
@@ -107,7 +111,7 @@ impl Kernel<1> for Normalise<'_> {
         Ok(unsafe {
             uninit_chunks(x.len(), piece, x.len(), |i, y| {
                 let x = &x[i * piece..][..y.len()];
-                rows::normalise(y, x, self.terms, self.rectify);
+                with_curve!(self.activation, C => normalise::normalise::<C>(y, x, self.terms));
             })
         })
     }
@@ -126,7 +130,7 @@ impl Kernel<2> for Normalise<'_> {
         Ok(unsafe {
             uninit_chunks(x.len(), piece, x.len(), |i, y| {
                 let (x, other) = (&x[i * piece..][..y.len()], &other[i * piece..][..y.len()]);
-                rows::normalise_and_add(y, x, other, self.terms);
+                normalise::normalise_and_add(y, x, other, self.terms);
             })
         })
     }
@@ -138,7 +142,7 @@ impl InPlace<0> for Normalise<'_> {
     fn cpu(&self, x: &mut [f32], []: [&[f32]; 0]) -> Result<()> {
         let work = x.len();
         for_each_chunk(x, self.size.rows().piece, work, |_, x| {
-            rows::normalise_in_place(x, self.terms, self.rectify);
+            with_curve!(self.activation, C => normalise::normalise_in_place::<C>(x, self.terms));
         });
         Ok(())
     }
@@ -150,7 +154,7 @@ impl InPlace<1> for Normalise<'_> {
     fn cpu(&self, x: &mut [f32], [other]: [&[f32]; 1]) -> Result<()> {
         let (piece, work) = (self.size.rows().piece, x.len());
         for_each_chunk(x, piece, work, |i, x| {
-            rows::normalise_and_add_in_place(x, &other[i * piece..][..x.len()], self.terms);
+            normalise::normalise_and_add_in_place(x, &other[i * piece..][..x.len()], self.terms);
         });
         Ok(())
     }

@@ -3,11 +3,14 @@
 
 mod backward;
 mod forward;
+mod normalise;
 mod pooled;
 mod rows;
+mod slopes;
 
 use candle_core::{Result, Tensor, Var};
 
+use crate::activation::Activation;
 use crate::check::{self, invalid};
 use crate::kernel::{InPlace, change1};
 use crate::pool::Pool2d;
@@ -43,6 +46,8 @@ pub enum Then<'a> {
     Nothing,
     /// The rectifier.
     Relu,
+    /// Any activation.
+    Activation(Activation),
     /// The sum with a tensor of the input's shape, and the rectifier: the end of a residual block.
     AddRelu(&'a Tensor),
     /// The rectifier, and the maximum of each window: the stem of residual networks.
@@ -52,8 +57,7 @@ pub enum Then<'a> {
 /// [`Then`] without the pool.
 #[derive(Clone, Copy)]
 enum After<'a> {
-    Nothing,
-    Relu,
+    Activation(Option<Activation>),
     AddRelu(&'a Tensor),
 }
 
@@ -61,8 +65,9 @@ impl<'a> Then<'a> {
     /// What comes before the pool, or the pool.
     fn split(self) -> std::result::Result<After<'a>, &'a Pool2d> {
         match self {
-            Self::Nothing => Ok(After::Nothing),
-            Self::Relu => Ok(After::Relu),
+            Self::Nothing => Ok(After::Activation(None)),
+            Self::Relu => Ok(After::Activation(Some(Activation::Relu))),
+            Self::Activation(activation) => Ok(After::Activation(Some(activation))),
             Self::AddRelu(other) => Ok(After::AddRelu(other)),
             Self::ReluMaxPool(pool) => Err(pool),
         }
@@ -149,7 +154,7 @@ pub fn batch_norm_eval_then(
     };
     let other = match after {
         After::AddRelu(other) => Some(other),
-        After::Nothing | After::Relu => None,
+        After::Activation(_) => None,
     };
     let inputs = [Some(&x), Some(affine.weight), Some(affine.bias), other];
     let needed = inputs.into_iter().flatten().any(|t| tape.needs_grad(t));

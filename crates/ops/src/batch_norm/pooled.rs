@@ -7,12 +7,14 @@ use candle_core::{Result, Shape, Tensor};
 
 use super::Affine;
 use super::backward::{Backward, Sums, Targets};
-use super::rows::{self, Slopes};
+use super::normalise::normalise;
+use super::slopes::{self, Slopes};
+use crate::activation::curves::Identity;
+use crate::activation::{Activation, Gradient};
 use crate::kernel::{Kernel, change1, run1, run2};
 use crate::output::{uninit, uninit_chunks};
 use crate::parallel::for_each;
 use crate::pool::{Band, Geometry, Noted, Places, Pool2d};
-use crate::relu::Mask;
 use crate::scratch::with_scratch;
 use crate::tape::Tape;
 
@@ -43,7 +45,7 @@ impl Backward {
             let (x, result) = (x.clone(), y.clone());
             tape.record(&y, move |grad, grads| {
                 let dy = grad.into_owned_tensor()?;
-                change1(&Mask, &dy, &result)?;
+                change1(&Gradient(Activation::Relu), &dy, &result)?;
                 let sums = Products {
                     backward: &self,
                     geometry,
@@ -98,7 +100,7 @@ impl Kernel<1> for Forward<'_> {
                     let (top, bottom) = (g.y.window(first).start, g.y.window(end - 1).end);
                     let x = &x[(n * g.y.input + top) * input_row..][..(bottom - top) * input_row];
                     with_scratch(x.len(), |normal| {
-                        rows::normalise(normal, x, terms, false);
+                        normalise::<Identity>(normal, x, terms);
                         let band = Band {
                             geometry: g,
                             rows: normal,
@@ -146,7 +148,7 @@ impl Kernel<2> for Products<'_> {
                     places.collect_row(g, dy, first + row, gradient);
                 }
                 let x = &x[first * row_len..][..gradient.len()];
-                rows::add_products(sums, gradient, x, terms, false);
+                slopes::add_products::<Identity>(sums, gradient, x, terms);
             });
         });
         self.found.set(sums);
@@ -179,7 +181,7 @@ impl Kernel<2> for InputGradient<'_> {
                     places.collect_row(g, dy, i * INPUT_ROWS + row, dx);
                 }
                 let x = &x[i * piece..][..dx.len()];
-                rows::input_gradient_in_place(dx, x, terms, slopes, false);
+                slopes::input_gradient_in_place::<Identity>(dx, x, terms, slopes);
             })
         })
     }

@@ -1,5 +1,7 @@
 //! Means over windows and over whole maps.
 
+use std::ops::Range;
+
 use candle_core::{Result, Shape, Tensor};
 
 use super::{Geometry, Pool2d};
@@ -18,59 +20,134 @@ pub fn avg_pool2d(
     pool: &Pool2d,
     count_include_pad: bool,
 ) -> Result<Tensor> {
-    let windows = Windows {
-        geometry: Geometry::new("avg_pool2d", x, pool)?,
-        count_include_pad,
+    let Geometry { n, c, y, x: across } = Geometry::new("avg_pool2d", x, pool)?;
+    let axis = |axis: &super::Axis| {
+        let count = |i| {
+            if count_include_pad {
+                axis.padded_window(i)
+            } else {
+                axis.window(i).len()
+            }
+        };
+        Axis {
+            windows: (0..axis.output).map(|i| axis.window(i)).collect(),
+            counts: (0..axis.output).map(count).collect(),
+            covering: (0..axis.input).map(|place| axis.covering(place)).collect(),
+        }
     };
-    let y = run1(&Forward(windows), x)?;
+    let (y, x_axis) = (axis(&y), axis(&across));
+    averaged(tape, x, Windows { n, c, y, x: x_axis })
+}
+
+/// The means of x, (n, h, w, c), over windows that divide the maps into `oh` × `ow` about equal parts, as
+/// `torch.nn.functional.adaptive_avg_pool2d`: (n, oh, ow, c). Window i of a height h goes from ⌊i · h/oh⌋ to
+/// ⌈(i + 1) · h/oh⌉, so windows may overlap, and repeat pixels where there are more of them than pixels.
+///
+/// An error if the maps are empty or no windows are wanted.
+pub fn adaptive_avg_pool2d(tape: &Tape, x: &Tensor, (oh, ow): (usize, usize)) -> Result<Tensor> {
+    const OP: &str = "adaptive_avg_pool2d";
+    let [n, h, w, c] = check::dims(OP, "the input", "(n, h, w, c)", x)?;
+    if h * w * oh * ow == 0 {
+        return Err(invalid(
+            OP,
+            format_args!(
+                "maps of shape {:?} can't be divided into {oh} × {ow} windows",
+                x.dims()
+            ),
+        ));
+    }
+    let (y, x_axis) = (Axis::adaptive(h, oh), Axis::adaptive(w, ow));
+    averaged(tape, x, Windows { n, c, y, x: x_axis })
+}
+
+/// The mean of each window, with its backward pass on the tape.
+fn averaged(tape: &Tape, x: &Tensor, windows: Windows) -> Result<Tensor> {
+    let y = run1(&Forward(&windows), x)?;
     if let Some(to_x) = tape.target(x) {
         tape.record(&y, move |grad, grads| {
-            grads.give(to_x, run1(&Backward(windows), grad.tensor())?)
+            grads.give(to_x, run1(&Backward(&windows), grad.tensor())?)
         });
     }
     Ok(y)
 }
 
-#[derive(Clone, Copy)]
+/// The windows along one axis.
+struct Axis {
+    /// The part of each window that lies inside the input.
+    windows: Vec<Range<usize>>,
+    /// How many places of each window count.
+    counts: Vec<usize>,
+    /// The windows that each place of the input lies in.
+    covering: Vec<Range<usize>>,
+}
+
+impl Axis {
+    /// So many windows that divide `input` places.
+    fn adaptive(input: usize, output: usize) -> Self {
+        let part = |i: usize, whole: usize, parts: usize| {
+            i * whole / parts..((i + 1) * whole).div_ceil(parts)
+        };
+        let windows: Vec<_> = (0..output).map(|i| part(i, input, output)).collect();
+        Self {
+            counts: windows.iter().map(Range::len).collect(),
+            windows,
+            // Window i begins before place p ends where i · input/output < p + 1, and ends behind its beginning where
+            // (i + 1) · input/output > p: the same formula with the roles exchanged.
+            covering: (0..input).map(|place| part(place, output, input)).collect(),
+        }
+    }
+
+    fn input(&self) -> usize {
+        self.covering.len()
+    }
+
+    fn output(&self) -> usize {
+        self.windows.len()
+    }
+
+    /// Places of all windows.
+    fn work(&self) -> usize {
+        self.windows.iter().map(Range::len).sum()
+    }
+}
+
+/// The windows of `n` pictures of `c` channels.
 struct Windows {
-    geometry: Geometry,
-    count_include_pad: bool,
+    n: usize,
+    c: usize,
+    y: Axis,
+    x: Axis,
 }
 
 impl Windows {
     /// One over what the sum over window (i, j) is divided by.
     fn share(&self, i: usize, j: usize) -> f32 {
-        let (y, x) = (&self.geometry.y, &self.geometry.x);
-        let count = if self.count_include_pad {
-            y.padded_window(i) * x.padded_window(j)
-        } else {
-            y.window(i).len() * x.window(j).len()
-        };
-        1.0 / count as f32
+        1.0 / (self.y.counts[i] * self.x.counts[j]) as f32
+    }
+
+    fn work(&self) -> usize {
+        self.n * self.c * self.y.work() * self.x.work()
     }
 }
 
-struct Forward(Windows);
+struct Forward<'a>(&'a Windows);
 
-impl Kernel<1> for Forward {
-    const NAME: &'static str = "avg_pool2d";
+impl Kernel<1> for Forward<'_> {
+    const NAME: &'static str = "average pool";
 
     fn shape(&self) -> Shape {
-        self.0.geometry.output()
+        let Windows { n, c, y, x } = self.0;
+        (*n, y.output(), x.output(), *c).into()
     }
 
     fn cpu(&self, [x]: [&[f32]; 1]) -> Result<Vec<f32>> {
-        let (windows, g) = (self.0, self.0.geometry);
+        let windows = self.0;
+        let (rows, len) = (windows.y.output(), windows.x.output() * windows.c);
         // SAFETY: `average_row` writes the whole row.
         Ok(unsafe {
-            uninit_chunks(
-                g.output().elem_count(),
-                g.output_row(),
-                g.work(),
-                |row, out| {
-                    average_row(&windows, x, [row / g.y.output, row % g.y.output], out);
-                },
-            )
+            uninit_chunks(windows.n * rows * len, len, windows.work(), |row, out| {
+                average_row(windows, x, [row / rows, row % rows], out);
+            })
         })
     }
 }
@@ -78,12 +155,14 @@ impl Kernel<1> for Forward {
 vectorized! {
     /// The means of the windows of row i of picture n, `at`.
     fn average_row(windows: &Windows, x: &[f32], at: [usize; 2], out: &mut [f32]) {
-        let (g, [n, i]) = (&windows.geometry, at);
-        for (j, out) in out.chunks_exact_mut(g.c).enumerate() {
+        let (c, [n, i]) = (windows.c, at);
+        let (height, width) = (windows.y.input(), windows.x.input());
+        for (j, out) in out.chunks_exact_mut(c).enumerate() {
             out.fill(0.0);
-            for y in g.y.window(i) {
-                for place in g.x.window(j) {
-                    for (out, x) in out.iter_mut().zip(g.pixel(x, n, y, place)) {
+            for y in windows.y.windows[i].clone() {
+                for place in windows.x.windows[j].clone() {
+                    let pixel = (n * height + y) * width + place;
+                    for (out, x) in out.iter_mut().zip(&x[pixel * c..][..c]) {
                         *out += x;
                     }
                 }
@@ -96,27 +175,24 @@ vectorized! {
     }
 }
 
-struct Backward(Windows);
+struct Backward<'a>(&'a Windows);
 
-impl Kernel<1> for Backward {
-    const NAME: &'static str = "avg_pool2d's gradient";
+impl Kernel<1> for Backward<'_> {
+    const NAME: &'static str = "average pool's gradient";
 
     fn shape(&self) -> Shape {
-        self.0.geometry.input()
+        let Windows { n, c, y, x } = self.0;
+        (*n, y.input(), x.input(), *c).into()
     }
 
     fn cpu(&self, [dy]: [&[f32]; 1]) -> Result<Vec<f32>> {
-        let (windows, g) = (self.0, self.0.geometry);
+        let windows = self.0;
+        let (rows, len) = (windows.y.input(), windows.x.input() * windows.c);
         // SAFETY: `spread_row` writes the whole row.
         Ok(unsafe {
-            uninit_chunks(
-                g.input().elem_count(),
-                g.input_row(),
-                g.work(),
-                |row, dx| {
-                    spread_row(&windows, dy, [row / g.y.input, row % g.y.input], dx);
-                },
-            )
+            uninit_chunks(windows.n * rows * len, len, windows.work(), |row, dx| {
+                spread_row(windows, dy, [row / rows, row % rows], dx);
+            })
         })
     }
 }
@@ -124,13 +200,14 @@ impl Kernel<1> for Backward {
 vectorized! {
     /// What row y of picture n, `at`, gets from the windows that it lies in.
     fn spread_row(windows: &Windows, dy: &[f32], at: [usize; 2], dx: &mut [f32]) {
-        let (g, [n, y]) = (&windows.geometry, at);
-        for (x, dx) in dx.chunks_exact_mut(g.c).enumerate() {
+        let (c, [n, y]) = (windows.c, at);
+        let (height, width) = (windows.y.output(), windows.x.output());
+        for (x, dx) in dx.chunks_exact_mut(c).enumerate() {
             dx.fill(0.0);
-            for i in g.y.covering(y) {
-                for j in g.x.covering(x) {
-                    let share = windows.share(i, j);
-                    for (dx, dy) in dx.iter_mut().zip(g.result(dy, n, i, j)) {
+            for i in windows.y.covering[y].clone() {
+                for j in windows.x.covering[x].clone() {
+                    let (share, pixel) = (windows.share(i, j), (n * height + i) * width + j);
+                    for (dx, dy) in dx.iter_mut().zip(&dy[pixel * c..][..c]) {
                         *dx += dy * share;
                     }
                 }

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use candle_core::{Result, Shape, Tensor};
 
 use super::{Geometry, Pool2d};
+use crate::activation::{Activation, Gradient};
 use crate::kernel::{Kernel, change1, run1};
 use crate::output::{uninit, uninit_chunks};
 use crate::parallel::{SharedMut, for_each};
@@ -38,7 +39,7 @@ fn pooled(tape: &Tape, x: &Tensor, pool: &Pool2d, rectify: bool) -> Result<Tenso
             let dy = match &result {
                 Some(result) => {
                     let dy = grad.into_owned_tensor()?;
-                    change1(&crate::relu::Mask, &dy, result)?;
+                    change1(&Gradient(Activation::Relu), &dy, result)?;
                     dy
                 }
                 None => grad.tensor().clone(),

@@ -3,7 +3,7 @@
 mod average;
 mod max;
 
-pub use average::{avg_pool2d, global_avg_pool};
+pub use average::{adaptive_avg_pool2d, avg_pool2d, global_avg_pool};
 pub(crate) use max::{Band, Noted, Places};
 pub use max::{max_pool2d, max_pool2d_relu};
 
@@ -86,16 +86,6 @@ impl Geometry {
     /// The length of one row of the output, all channels of its pixels.
     pub(crate) fn output_row(&self) -> usize {
         self.x.output * self.c
-    }
-
-    /// The channels of one pixel of the input.
-    fn pixel<'a, T>(&self, input: &'a [T], n: usize, y: usize, x: usize) -> &'a [T] {
-        &input[((n * self.y.input + y) * self.x.input + x) * self.c..][..self.c]
-    }
-
-    /// The channels of one pixel of the output.
-    fn result<'a, T>(&self, output: &'a [T], n: usize, i: usize, j: usize) -> &'a [T] {
-        &output[((n * self.y.output + i) * self.x.output + j) * self.c..][..self.c]
     }
 
     pub(crate) fn work(&self) -> usize {

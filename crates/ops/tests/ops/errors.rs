@@ -9,12 +9,12 @@ use graft_ops::{
 
 use crate::arrays::{Array, values};
 
-fn t(dims: &[usize]) -> Tensor {
+pub(crate) fn t(dims: &[usize]) -> Tensor {
     Array::normal(dims, 1).tensor()
 }
 
 #[track_caller]
-fn refused<T>(result: Result<T>, parts: &[&str]) {
+pub(crate) fn refused<T>(result: Result<T>, parts: &[&str]) {
     let Err(error) = result else {
         panic!("it was accepted");
     };

@@ -1,4 +1,4 @@
-//! Against values from `torch` 2.15.0, made by `scripts/golden_ops.py`. The lines above each test are its; `dy` is the
+//! Against values from `torch` 2.15.0, made by `scripts/golden_ops.py`. The lines above each test are torch's; `dy` is the
 //! gradient that `y.backward(dy)` started from. Its maps are (n, c, h, w) and are turned on their way here.
 
 use std::collections::HashMap;
@@ -13,16 +13,23 @@ use graft_ops::{
 
 use crate::arrays::{Array, assert_close, values};
 
-struct Golden(HashMap<String, Tensor>);
+/// The golden values of one file.
+pub(crate) struct Golden(HashMap<String, Tensor>);
 
 impl Golden {
     fn load() -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ops.safetensors");
+        Self::of("ops")
+    }
+
+    /// Those of `name`.safetensors.
+    pub(crate) fn of(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let path = folder.join(format!("{name}.safetensors"));
         Self(candle_core::safetensors::load(path, &Device::Cpu).expect("golden values are there"))
     }
 
     /// The value as it is used here: all but the weights of convolutions, tensors of four dimensions are maps.
-    fn get(&self, key: &str) -> Tensor {
+    pub(crate) fn get(&self, key: &str) -> Tensor {
         let value = self
             .0
             .get(key)
@@ -43,7 +50,7 @@ impl Golden {
     }
 
     #[track_caller]
-    fn assert(&self, key: &str, found: &Tensor, tolerance: f64) {
+    pub(crate) fn assert(&self, key: &str, found: &Tensor, tolerance: f64) {
         let expected = self.get(key);
         let array = Array {
             dims: expected.dims().to_vec(),
@@ -54,7 +61,12 @@ impl Golden {
 
     /// Runs the op on the case's inputs and compares its result and all gradients.
     #[track_caller]
-    fn check(&self, case: &str, leaves: &[&str], op: impl Fn(&Tape, &[Var]) -> Result<Tensor>) {
+    pub(crate) fn check(
+        &self,
+        case: &str,
+        leaves: &[&str],
+        op: impl Fn(&Tape, &[Var]) -> Result<Tensor>,
+    ) {
         let vars: Vec<Var> = leaves
             .iter()
             .map(|leaf| self.var(&format!("{case}.{leaf}")))
@@ -73,17 +85,24 @@ impl Golden {
     }
 }
 
-fn check_conv(case: &str, conv: &Conv2d) {
-    let golden = Golden::load();
-    if golden.0.contains_key(&format!("{case}.b")) {
-        golden.check(case, &["x", "w", "b"], |tape, v| {
-            conv2d(tape, &v[0], &v[1], Some(&v[2]), conv)
-        });
-    } else {
-        golden.check(case, &["x", "w"], |tape, v| {
-            conv2d(tape, &v[0], &v[1], None, conv)
-        });
+impl Golden {
+    /// Checks a convolution, with a bias if the case has one.
+    #[track_caller]
+    pub(crate) fn check_conv(&self, case: &str, conv: &Conv2d) {
+        if self.0.contains_key(&format!("{case}.b")) {
+            self.check(case, &["x", "w", "b"], |tape, v| {
+                conv2d(tape, &v[0], &v[1], Some(&v[2]), conv)
+            });
+        } else {
+            self.check(case, &["x", "w"], |tape, v| {
+                conv2d(tape, &v[0], &v[1], None, conv)
+            });
+        }
     }
+}
+
+fn check_conv(case: &str, conv: &Conv2d) {
+    Golden::load().check_conv(case, conv);
 }
 
 // F.conv2d(x[2, 3, 17, 23], w[8, 3, 7, 7], stride=2, padding=3)

@@ -414,7 +414,7 @@ fn batch_norm_and_what_follows() {
 }
 
 /// Batch norm's second and third input.
-fn affine(t: &[Tensor]) -> Affine<'_> {
+pub(crate) fn affine(t: &[Tensor]) -> Affine<'_> {
     Affine {
         weight: &t[1],
         bias: &t[2],

@@ -1,6 +1,6 @@
 //! The operations as plain loops in double precision, straight from the documentation of `torch`; maps are (n, h, w, c).
 
-use graft_ops::{Conv2d, Pool2d};
+use graft_ops::{Activation, Conv2d, Pool2d};
 
 use crate::arrays::Array;
 
@@ -235,9 +235,68 @@ pub(crate) fn batch_norm_train(x: &Array, w: &Array, b: &Array, eps: f64) -> Arr
 }
 
 pub(crate) fn relu(x: &Array) -> Array {
+    activate(x, Activation::Relu)
+}
+
+pub(crate) fn activate(x: &Array, activation: Activation) -> Array {
+    let relu6 = |x: f64| x.clamp(0.0, 6.0);
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     let mut y = x.clone();
-    y.values.iter_mut().for_each(|v| *v = v.max(0.0));
+    for v in &mut y.values {
+        let x = *v;
+        *v = match activation {
+            Activation::Relu => x.max(0.0),
+            Activation::Relu6 => relu6(x),
+            Activation::Sigmoid => sigmoid(x),
+            Activation::Hardsigmoid => relu6(x + 3.0) / 6.0,
+            Activation::Silu => x * sigmoid(x),
+            Activation::Hardswish => x * relu6(x + 3.0) / 6.0,
+        };
+    }
     y
+}
+
+/// x, (n, h, w, c), times one number per picture and channel.
+pub(crate) fn scale_channels(x: &Array, gate: &Array) -> Array {
+    let [_, h, w, c] = four(x);
+    let mut y = x.clone();
+    for (i, y) in y.values.iter_mut().enumerate() {
+        *y *= gate.values[i / (h * w * c) * c + i % c];
+    }
+    y
+}
+
+/// The mean over windows that divide the maps into `size` parts.
+pub(crate) fn adaptive_avg_pool2d(x: &Array, size: (usize, usize)) -> Array {
+    let dims = four(x);
+    let part = |i: usize, input: usize, output: usize| {
+        let (from, to) = (i as f64, (i + 1) as f64);
+        let scale = input as f64 / output as f64;
+        // Without the last bit of the quotient, which may be above a whole number.
+        (
+            (from * scale + 1e-9) as usize,
+            (to * scale - 1e-9).ceil() as usize,
+        )
+    };
+    let mut out = Array::zeros(&[dims[0], size.0, size.1, dims[3]]);
+    let mut means = Vec::new();
+    for n in 0..dims[0] {
+        for (top, bottom) in (0..size.0).map(|i| part(i, dims[1], size.0)) {
+            for (left, right) in (0..size.1).map(|j| part(j, dims[2], size.1)) {
+                for c in 0..dims[3] {
+                    let mut sum = 0.0;
+                    for i in top..bottom {
+                        for j in left..right {
+                            sum += x.values[at(dims, [n, i, j, c])];
+                        }
+                    }
+                    means.push(sum / ((bottom - top) * (right - left)) as f64);
+                }
+            }
+        }
+    }
+    out.values = means;
+    out
 }
 
 pub(crate) fn add(a: &Array, b: &Array) -> Array {

@@ -2,11 +2,13 @@
 
 use candle_core::Tensor;
 use graft_ops::{
-    Affine, Conv2d, Pool2d, Tape, Then, add, avg_pool2d, batch_norm_train, batch_norm_train_then,
-    conv2d, cross_entropy, linear, max_pool2d, relu, softmax,
+    Affine, Conv2d, Pool2d, Tape, Then, activate, adaptive_avg_pool2d, add, avg_pool2d,
+    batch_norm_train, batch_norm_train_then, conv2d, cross_entropy, linear, max_pool2d, relu,
+    softmax,
 };
 use proptest::prelude::*;
 
+use crate::activations::ALL;
 use crate::arrays::{Array, assert_close, bits, values};
 use crate::plain;
 
@@ -144,7 +146,9 @@ fn batch_norm_in_several_pieces() -> candle_core::Result<()> {
             padding: (1, 1),
             ceil_mode: false,
         };
-        for then in [Then::Relu, Then::AddRelu(&z), Then::ReluMaxPool(&pool)] {
+        let others = ALL.map(Then::Activation);
+        let all = [Then::Relu, Then::AddRelu(&z), Then::ReluMaxPool(&pool)];
+        for then in all.into_iter().chain(others) {
             let tape = Tape::recording();
             let (y, found) = batch_norm_train_then(&tape, &x, &affine, then)?;
             let dy = Array::normal(y.dims(), 5).tensor();
@@ -154,6 +158,7 @@ fn batch_norm_in_several_pieces() -> candle_core::Result<()> {
             let parts = match then {
                 Then::AddRelu(z) => relu(&tape, &add(&tape, &parts, z)?)?,
                 Then::ReluMaxPool(pool) => max_pool2d(&tape, &relu(&tape, &parts)?, pool)?,
+                Then::Activation(activation) => activate(&tape, &parts, activation)?,
                 Then::Relu | Then::Nothing => relu(&tape, &parts)?,
             };
             let apart = tape.backward_from(&parts, &dy)?;
@@ -309,6 +314,21 @@ proptest! {
         // Linear: Σ dx·z = Σ dy·pool(z) for any z.
         let z = Array::normal(&x.dims, 3);
         let total: f64 = dy.values.iter().zip(&plain::avg_pool2d(&z, &pool, count).values).map(|(d, y)| d * y).sum();
+        prop_assert!((inner(&dx, &z) - total).abs() < 1e-4 * (1.0 + total.abs()));
+    }
+
+    #[test]
+    fn adaptive_avg_pool2d_of_any_size(n in 1usize..3, c in 1usize..4, h in 1usize..20, w in 1usize..9, oh in 1usize..20, ow in 1usize..9) {
+        let x = Array::normal(&[n, h, w, c], 1);
+        let var = x.var();
+        let tape = Tape::recording();
+        let y = adaptive_avg_pool2d(&tape, &var, (oh, ow)).expect("the sizes fit");
+        assert_close("y", &y, &plain::adaptive_avg_pool2d(&x, (oh, ow)), 1e-6);
+        let dy = Array::normal(y.dims(), 2);
+        let dx = tape.backward_from(&y, &dy.tensor()).expect("recorded").take(&var).expect("a variable");
+        // Linear, as other averages.
+        let z = Array::normal(&x.dims, 3);
+        let total: f64 = dy.values.iter().zip(&plain::adaptive_avg_pool2d(&z, (oh, ow)).values).map(|(d, y)| d * y).sum();
         prop_assert!((inner(&dx, &z) - total).abs() < 1e-4 * (1.0 + total.abs()));
     }
 

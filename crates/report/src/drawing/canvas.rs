@@ -225,26 +225,30 @@ impl Canvas {
             figure: path.display().to_string(),
             problem,
         })?;
-        atomic_write(path, |file| {
-            let encoder = png::PngEncoder::new_with_quality(
-                file,
-                png::CompressionType::Best,
-                png::FilterType::Adaptive,
-            );
-            encoder
-                .write_image(
-                    picture.as_raw(),
-                    picture.width(),
-                    picture.height(),
-                    ExtendedColorType::Rgb8,
-                )
-                .map_err(|error| match error {
-                    image::ImageError::IoError(error) => error,
-                    other => io::Error::other(other),
-                })
-        })?;
-        Ok(())
+        write_png(path, &picture, png::CompressionType::Best)
     }
+}
+
+/// Writes a finished picture as PNG.
+pub(crate) fn write_png(
+    path: &Path,
+    picture: &RgbImage,
+    compression: png::CompressionType,
+) -> Result<(), ReportError> {
+    atomic_write(path, |file| {
+        png::PngEncoder::new_with_quality(file, compression, png::FilterType::Adaptive)
+            .write_image(
+                picture.as_raw(),
+                picture.width(),
+                picture.height(),
+                ExtendedColorType::Rgb8,
+            )
+            .map_err(|error| match error {
+                image::ImageError::IoError(error) => error,
+                other => io::Error::other(other),
+            })
+    })?;
+    Ok(())
 }
 
 /// The drawn pixel of a point.

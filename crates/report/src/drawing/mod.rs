@@ -7,10 +7,10 @@ mod palette;
 mod stroke;
 mod text;
 
-pub(crate) use canvas::Canvas;
+pub(crate) use canvas::{Canvas, write_png};
 pub(crate) use chart::{Chart, LegendEntry, Panel, Series};
 pub(crate) use palette::{
-    AXIS, BACKGROUND, GRID, INK, MUTED, RIGHT, WRONG, shade, tint, variant_color,
+    AXIS, BACKGROUND, BLUE, GRID, INK, MUTED, PAPER, RIGHT, WRONG, shade, tint, variant_color,
 };
 pub(crate) use stroke::Dash;
 pub(crate) use text::{Align, Font};

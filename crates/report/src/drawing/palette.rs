@@ -12,6 +12,10 @@ pub(crate) const MUTED: RGBColor = RGBColor(98, 98, 98);
 pub(crate) const AXIS: RGBColor = RGBColor(140, 140, 140);
 /// Grid lines.
 pub(crate) const GRID: RGBColor = RGBColor(230, 230, 230);
+/// Behind pictures that do not fill their place.
+pub(crate) const PAPER: RGBColor = RGBColor(244, 244, 244);
+/// The palette's blue.
+pub(crate) const BLUE: RGBColor = RGBColor(0, 114, 178);
 /// The frame of a right answer; the palette's bluish green.
 pub(crate) const RIGHT: RGBColor = RGBColor(0, 158, 115);
 /// The frame of a wrong answer; the palette's vermillion.

@@ -4,6 +4,7 @@ mod batch;
 mod confusion;
 mod curves;
 mod errors;
+mod grid;
 mod lines;
 mod predictions;
 mod tiles;
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 use graft_record::safe_name;
 
 use crate::{ReportError, drawing::Canvas, summary::summaries, sweep::Sweep};
+
+pub use grid::Grid;
 
 /// One kind of figure, of which there may be one file for each variant, or none if the records lack something.
 pub(crate) trait Figure {

@@ -1,15 +1,22 @@
-//! What the commands do. Each returns what goes to stdout; only progress and warnings are written to stderr here.
+//! What the commands do. Each returns what goes to stdout; only progress and warnings are written to stderr here. `predict`,
+//! whose pictures may be many, writes to stdout as it goes.
 
 mod bench;
 mod folders;
+mod list;
+mod predict;
 mod report;
 mod summary;
 mod sweep;
+mod weights;
 
 pub use bench::bench;
+pub use list::list;
+pub use predict::predict;
 pub use report::report;
 pub use summary::summary;
 pub use sweep::sweep;
+pub use weights::weights;
 
 use crate::failure::Failure;
 

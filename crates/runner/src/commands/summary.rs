@@ -1,8 +1,8 @@
 //! `graft summary`: the layers of a network.
 
 use graft_model::{
-    BatchNormMode, Init, ModelError, ModelSpec, Network, TransferMode, TransferSpec, WeightFile,
-    WeightsFolders, WeightsSpec, find, locate,
+    Init, ModelError, ModelSpec, Network, TransferMode, TransferSpec, WeightFile, WeightsFolders,
+    WeightsSpec, find, locate,
 };
 use toml::{Table, Value};
 
@@ -36,11 +36,7 @@ pub fn summary(args: &SummaryArgs) -> Result<Answer, Failure> {
     } else {
         TransferMode::FineTune
     };
-    network.set_transfer(&TransferSpec {
-        mode,
-        batch_norm: BatchNormMode::Running,
-        head_lr: 1.0,
-    });
+    network.set_transfer(&TransferSpec::of(mode)).map_err(bad)?;
     let table = network.summary(args.batch_size as usize).map_err(bad)?;
     Ok(Answer::from(format!("{table}{text}")))
 }
@@ -52,10 +48,7 @@ pub(super) fn model_of(kind: &str, options: &[String]) -> Result<ModelSpec, Fail
     let options = (entry.check)(&written).map_err(|error| {
         Failure::bad_input(format!("{}: {error}", entry.name)).hint(known_options(entry.options))
     })?;
-    Ok(ModelSpec {
-        kind: entry.name.to_owned(),
-        options,
-    })
+    Ok(ModelSpec::new(entry.name, options))
 }
 
 fn known_options(options: &[graft_model::OptionInfo]) -> String {

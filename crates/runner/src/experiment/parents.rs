@@ -237,6 +237,14 @@ fn check(reference: &Reference<'_>, parent: &Experiment, repeats: Option<u32>, s
             differing.join(", ")
         ));
     }
+    if theirs.cut != ours.cut {
+        let name = |cut: &Option<String>| cut.clone().unwrap_or_else(|| "its end".to_owned());
+        problem(format!(
+            "the weights' network is cut at {} and this one at {}",
+            name(&theirs.cut),
+            name(&ours.cut)
+        ));
+    }
     let (theirs, ours) = (settings.transform.size, reference.child.transform.size);
     // The inputs of its hidden layer are as many as the pictures have room for.
     if reference.child.model.kind == "convnet" && theirs != ours {

@@ -1,12 +1,15 @@
 //! Reads a `[[variant]]`: its network, how weights are transferred, and what it overrides.
 
 use graft_data::SourceSpec;
-use graft_model::{BatchNormMode, ModelSpec, TransferMode, TransferSpec, WeightsSpec, registry};
+use graft_model::{
+    BatchNormMode, HeadSpec, ModelError, ModelSpec, Network, TransferMode, TransferSpec,
+    WeightsSpec, registry,
+};
 
 use super::{
     Settings, data,
     fields::{Fields, Scope, Sink},
-    rules::{Number, Parsed, Rule, Word},
+    rules::{List, Number, Parsed, Rule, Text, Whole, Word},
     train,
     tree::{Node, Origin, Table, Value},
 };
@@ -77,6 +80,8 @@ pub(super) fn settings(
         train: train?,
     };
     check_size(&settings, table, origin, sink)?;
+    check_extractor(&settings, table, origin, sink)?;
+    check_layers(&settings, table, origin, sink)?;
     Some(settings)
 }
 
@@ -130,12 +135,38 @@ fn model(fields: Fields<'_>) -> (Option<ModelSpec>, Option<Option<WeightsSpec>>)
             fields.default(name, value.clone(), None);
         }
     }
+    let cut = fields
+        .node("cut")
+        .map(|node| LAYER.read(node, fields.sink()));
+    let head = fields.node("head").map(|_| head(fields.table("head")?));
     fields.finish();
+    good &= cut != Some(None) && head != Some(None);
     let model = checked.filter(|_| good).map(|options| ModelSpec {
-        kind: entry.name.to_owned(),
-        options,
+        cut: cut.flatten(),
+        head: head.flatten(),
+        ..ModelSpec::new(entry.name, options)
     });
     (model, weights)
+}
+
+/// The name of a layer of a backbone.
+const LAYER: Text = Text("the name of a layer of the backbone, such as `layer3`");
+
+/// Reads a head of hidden layers.
+fn head(fields: Fields<'_>) -> Option<HeadSpec> {
+    let units = List(Whole(1, 65_536), "a list of whole numbers from 1 to 65536");
+    let hidden = fields.optional("hidden", &units);
+    let hidden_is_good = hidden.is_some() || fields.node("hidden").is_none();
+    let dropout = fields.or("dropout", &Number::Below(1.0), 0.0);
+    fields.finish();
+    Some(HeadSpec {
+        hidden: hidden_is_good
+            .then(|| hidden.unwrap_or_default())?
+            .into_iter()
+            .map(|units| units as usize)
+            .collect(),
+        dropout: dropout?,
+    })
 }
 
 /// Reads how weights are transferred; `weighted` says whether there are any, if that is known.
@@ -176,10 +207,31 @@ fn transfer(fields: &Fields<'_>, weighted: Option<bool>) -> Option<TransferSpec>
         Some("transfer"),
     );
     let head_lr = fields.or("head_lr", &Number::Positive(1e6), 1.0);
+    let freeze = fields.optional("freeze", &LAYER);
+    if let Some(node) = fields.node("freeze") {
+        freeze.as_ref()?;
+        let (message, hint) = match (mode, weighted) {
+            (Some(TransferMode::Frozen), _) => (
+                "the whole backbone is frozen already",
+                "leave `freeze` out, or set `transfer` to \"fine-tune\"",
+            ),
+            (_, Some(false)) => (
+                "frozen layers need weights, and the model has none",
+                "give the model `weights`, or leave `freeze` out",
+            ),
+            _ => ("", ""),
+        };
+        if !message.is_empty() {
+            let hint = Some(hint.to_owned());
+            fields.sink().problem_with_hint(&node.origin, message, hint);
+            return None;
+        }
+    }
     Some(TransferSpec {
         mode: mode?,
         batch_norm: batch_norm?,
         head_lr: head_lr?,
+        freeze,
     })
 }
 
@@ -199,6 +251,55 @@ fn check_size(settings: &Settings, table: &Table, origin: &Origin, sink: &Sink) 
     } else {
         let message = format!("expected {}, found {}", error.expected, error.found);
         (vec!["model", &error.key], message)
+    };
+    let node = table.at(&path).or_else(|| table.at(&path[..1]));
+    sink.problem(node.map_or(origin, |node| &node.origin), message);
+    None
+}
+
+/// Whether a network that only extracts features is used as one.
+fn check_extractor(settings: &Settings, table: &Table, origin: &Origin, sink: &Sink) -> Option<()> {
+    let kind = &settings.model.kind;
+    let is_extractor = registry()
+        .iter()
+        .any(|entry| entry.name == kind && entry.extractor);
+    if !is_extractor || settings.transfer.mode == TransferMode::Frozen {
+        return Some(());
+    }
+    let node = table.at(&["transfer"]).or_else(|| table.at(&["model"]));
+    sink.problem_with_hint(
+        node.map_or(origin, |node| &node.origin),
+        format!("{kind} is a fixed extractor of features: its backbone can't be trained"),
+        Some("set `transfer` to \"frozen\" and give the model `weights`".to_owned()),
+    );
+    None
+}
+
+/// Whether the network has the layers at which it is cut and up to which it is frozen.
+fn check_layers(settings: &Settings, table: &Table, origin: &Origin, sink: &Sink) -> Option<()> {
+    let Settings {
+        model,
+        transfer,
+        transform,
+        ..
+    } = settings;
+    if model.cut.is_none() && transfer.freeze.is_none() {
+        return Some(());
+    }
+    let checked = Network::check(model, transfer.freeze.as_deref(), transform.size as usize);
+    let Err(error) = checked else {
+        return Some(());
+    };
+    let (path, message) = match &error {
+        ModelError::Option { error, .. } if error.key == "freeze" => (
+            vec!["freeze"],
+            format!("expected {}, found {}", error.expected, error.found),
+        ),
+        ModelError::Option { error, .. } => (
+            vec!["model", error.key.as_str()],
+            format!("expected {}, found {}", error.expected, error.found),
+        ),
+        other => (vec!["model"], other.to_string()),
     };
     let node = table.at(&path).or_else(|| table.at(&path[..1]));
     sink.problem(node.map_or(origin, |node| &node.origin), message);

@@ -174,7 +174,7 @@ impl<F: Fingerprints> Planner<'_, F> {
             model: settings.model.clone(),
             weights: settings.weights.clone(),
             weights_fingerprint,
-            transfer: settings.transfer,
+            transfer: settings.transfer.clone(),
             recipe: settings.train.clone(),
         };
         let key = TrialKey {

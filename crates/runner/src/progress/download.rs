@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use graft_fetch::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::failure::printable;
+
 /// The line of a download, in at most 80 columns.
 const LINE: &str = "{prefix} {bar:20} {bytes}/{total_bytes} {bytes_per_sec} {wide_msg}";
 /// The line of a download whose size the server does not say.
@@ -41,6 +43,14 @@ impl Progress for DownloadProgress {
     fn finish(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        let line = format!("note: {}", printable(text));
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
         }
     }
 }

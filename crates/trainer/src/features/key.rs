@@ -83,6 +83,9 @@ pub(crate) fn hash_backbone(network: &Network) -> Result<String, TrainError> {
     let buffers = network.buffers().iter();
     let buffers = buffers.map(|b| (b.part, &b.name, b.values()));
     let mut hasher = blake3::Hasher::new();
+    // The same tensors serve a backbone that is cut behind the last of them or a pool later.
+    let (kind, last) = (network.entry().name, network.last_layer());
+    hasher.update(format!("{kind} {last}\n").as_bytes());
     let mut bytes = Vec::new();
     for (part, name, values) in parameters.chain(buffers) {
         if part != Part::Backbone {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use graft_data::{Batch, Normalization};
-use graft_model::{BatchNormMode, Init, ModelError, Network, TransferMode, TransferSpec};
+use graft_model::{Init, ModelError, Network, TransferMode, TransferSpec};
 use graft_stream::{Purpose, Stream};
 use graft_trainer::{OptimizerSpec, StepBench};
 
@@ -100,14 +100,8 @@ fn prepare(args: &BenchArgs, record: &Record) -> Result<StepBench, Failure> {
     let device = graft_trainer::device::open("cpu").map_err(Failure::bad_input)?;
     let init = Init { seed: 0, repeat: 1 };
     let mut network = Network::build(spec, CLASSES, size, &init, &device).map_err(bad)?;
-    network.set_transfer(&TransferSpec {
-        mode: args.transfer.into(),
-        batch_norm: match args.transfer {
-            TransferArg::FineTune => BatchNormMode::Batch,
-            TransferArg::Frozen => BatchNormMode::Running,
-        },
-        head_lr: 1.0,
-    });
+    let transfer = TransferSpec::of(args.transfer.into());
+    network.set_transfer(&transfer).map_err(bad)?;
     let batch = args.batch_size as usize;
     memory::check(&network.summary(1).map_err(bad)?, batch)?;
     let mut draws = Stream::new(0, Purpose::Generate, &[]);

@@ -14,13 +14,13 @@ use crate::{
 
 /// What an experiment needs, with that of the experiments that its weights come from. Each is named once.
 #[derive(Default)]
-struct Needs<'e> {
+pub(in crate::commands) struct Needs<'e> {
     sources: Vec<&'e SourceSpec>,
-    weights: Vec<&'e WeightsSpec>,
+    pub(in crate::commands) weights: Vec<&'e WeightsSpec>,
 }
 
 impl<'e> Needs<'e> {
-    fn of(experiment: &'e Experiment) -> Self {
+    pub(in crate::commands) fn of(experiment: &'e Experiment) -> Self {
         let mut needs = Self::default();
         for variant in &experiment.variants {
             needs.add(experiment, variant);

@@ -20,6 +20,7 @@ use graft_model::{WeightsFolders, WeightsSpec};
 use graft_record::{ResultsFolder, TrialFolder, TrialKey, safe_name};
 use graft_trainer::{FeatureCache, Trial};
 
+pub(super) use self::materials::Needs;
 use self::{
     closing::Closing,
     materials::Materials,

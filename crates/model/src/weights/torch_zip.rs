@@ -3,16 +3,13 @@
 
 use std::{collections::BTreeMap, io::Cursor, ops::Range};
 
-use candle_core::DType;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::{
-    file::{Element, Stored, Unreadable},
-    pickle::{Pickle, Storage, View},
+    file::{Stored, Unreadable},
+    pickle::Pickle,
+    torch_storage::{LONGEST_PICKLE, Place, stored},
 };
-
-/// More than the description of any network: those of the largest take a few megabytes.
-const LONGEST_PICKLE: usize = 64 << 20;
 
 /// The tensors of a file.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<Stored>, Unreadable> {
@@ -22,7 +19,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Stored>, Unreadable> {
     let Some(name) = pickles.next() else {
         return Err(Unreadable::new(
             "it is a zip archive, but none that PyTorch wrote",
-            "safetensors files and .pth files of PyTorch 1.6 or later are read",
+            "safetensors files and .pth files that torch.save wrote are read",
         ));
     };
     if let Some(other) = pickles.next() {
@@ -31,14 +28,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Stored>, Unreadable> {
         )));
     }
     let folder = name.trim_end_matches("data.pkl");
-    if let Some(order) = entries.get(&format!("{folder}byteorder"))
-        && &bytes[order.clone()] != b"little"
-    {
-        return Err(Unreadable::new(
-            "its numbers are big-endian",
-            "load it in Python on the machine that wrote it and save it as safetensors",
-        ));
-    }
+    let order = entries.get(&format!("{folder}byteorder"));
+    let big_endian = match order.map(|order| &bytes[order.clone()]) {
+        None | Some(b"little") => false,
+        Some(b"big") => true,
+        Some(_) => return Err(Unreadable::damaged("it has an unknown order of bytes")),
+    };
     let description = &bytes[entries[name].clone()];
     if description.len() > LONGEST_PICKLE {
         return Err(Unreadable::damaged(
@@ -46,15 +41,19 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Stored>, Unreadable> {
         ));
     }
     let pickle = Pickle::read(description)?;
-    let mut stored: BTreeMap<&str, Stored> = BTreeMap::new();
+    let mut tensors: BTreeMap<&str, Stored> = BTreeMap::new();
     for (name, view) in pickle.tensors()? {
-        let place = entries.get(&format!("{folder}data/{}", view.storage.key));
-        let place = place.ok_or_else(|| {
+        let bytes = entries.get(&format!("{folder}data/{}", view.storage.key));
+        let bytes = bytes.ok_or_else(|| {
             Unreadable::damaged(format!("the values of tensor {name} are not in it"))
         })?;
-        stored.insert(name, locate(name, view, place)?);
+        let place = Place {
+            bytes: bytes.clone(),
+            big_endian,
+        };
+        tensors.insert(name, stored(name, view, &place)?);
     }
-    Ok(stored.into_values().collect())
+    Ok(tensors.into_values().collect())
 }
 
 /// Where each entry of the archive is. PyTorch stores them uncompressed; others are refused.
@@ -86,81 +85,6 @@ fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Range<usize>>, Unreadable> {
         }
     }
     Ok(entries)
-}
-
-/// Checks that a tensor lies inside its storage.
-fn locate(name: &str, view: &View<'_>, place: &Range<usize>) -> Result<Stored, Unreadable> {
-    let View {
-        storage,
-        offset,
-        shape,
-        strides,
-    } = view;
-    let outside = || Unreadable::damaged(format!("tensor {name} reaches beyond its values"));
-    let (element, width) = element(storage);
-    if shape.len() != strides.len()
-        || storage
-            .count
-            .checked_mul(width)
-            .is_none_or(|size| size > place.len())
-    {
-        return Err(outside());
-    }
-    // Overlapping views could blow a small file up, and no weight is one: every element is at most stored once.
-    let count = shape
-        .iter()
-        .try_fold(1usize, |count, &size| count.checked_mul(size));
-    let count = count
-        .filter(|&count| count <= storage.count)
-        .ok_or_else(outside)?;
-    let last = shape
-        .iter()
-        .zip(strides)
-        .try_fold(*offset, |last, (&size, &stride)| {
-            last.checked_add(size.saturating_sub(1).checked_mul(stride)?)
-        });
-    if count > 0 && last.is_none_or(|last| last >= storage.count) || *offset > storage.count {
-        return Err(outside());
-    }
-    let start = place.start + offset * width;
-    let contiguous = is_contiguous(shape, strides);
-    let end = if contiguous {
-        start + count * width
-    } else {
-        place.start + storage.count * width
-    };
-    Ok(Stored {
-        name: name.to_owned(),
-        element,
-        shape: shape.clone(),
-        strides: (!contiguous).then(|| strides.clone()),
-        start,
-        end,
-    })
-}
-
-/// Whether elements follow one another in row-major order.
-fn is_contiguous(shape: &[usize], strides: &[usize]) -> bool {
-    let mut expected = 1;
-    shape.iter().zip(strides).rev().all(|(&size, &stride)| {
-        let fits = size == 1 || stride == expected;
-        expected *= size.max(1);
-        fits
-    })
-}
-
-/// The type of a storage's elements and their width in bytes.
-fn element(storage: &Storage<'_>) -> (Element, usize) {
-    match storage.class {
-        "FloatStorage" => (Element::Float(DType::F32), 4),
-        "DoubleStorage" => (Element::Float(DType::F64), 8),
-        "HalfStorage" => (Element::Float(DType::F16), 2),
-        "BFloat16Storage" => (Element::Float(DType::BF16), 2),
-        "LongStorage" => (Element::Other("I64".to_owned()), 8),
-        "IntStorage" => (Element::Other("I32".to_owned()), 4),
-        "ShortStorage" => (Element::Other("I16".to_owned()), 2),
-        other => (Element::Other(other.to_owned()), 1),
-    }
 }
 
 #[cfg(test)]

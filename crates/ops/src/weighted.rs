@@ -1,0 +1,65 @@
+//! Weighted sums, as of the losses of several classifiers.
+
+use candle_core::{Result, Shape, Tensor};
+
+use crate::check::invalid;
+use crate::kernel::{Kernel, run1, run2};
+use crate::tape::Tape;
+
+/// `a + factor · b` for tensors of one shape, also for scalars.
+pub fn add_scaled(tape: &Tape, a: &Tensor, b: &Tensor, factor: f64) -> Result<Tensor> {
+    if a.dims() != b.dims() {
+        return Err(invalid(
+            "add_scaled",
+            format_args!("the shapes {:?} and {:?} differ", a.dims(), b.dims()),
+        ));
+    }
+    let scaled = Scaled {
+        shape: a.shape().clone(),
+        factor: factor as f32,
+    };
+    let y = run2(&scaled, a, b)?;
+    let (to_a, to_b) = (tape.target(a), tape.target(b));
+    if to_a.is_some() || to_b.is_some() {
+        tape.record(&y, move |grad, grads| {
+            if let Some(id) = to_b {
+                grads.give(id, run1(&scaled, grad.tensor())?)?;
+            }
+            match to_a {
+                Some(id) => grads.add(id, grad),
+                None => Ok(()),
+            }
+        });
+    }
+    Ok(y)
+}
+
+struct Scaled {
+    shape: Shape,
+    factor: f32,
+}
+
+impl Kernel<2> for Scaled {
+    const NAME: &'static str = "add_scaled";
+
+    fn shape(&self) -> Shape {
+        self.shape.clone()
+    }
+
+    fn cpu(&self, [a, b]: [&[f32]; 2]) -> Result<Vec<f32>> {
+        let pairs = a.iter().zip(b);
+        Ok(pairs.map(|(a, b)| self.factor * b + a).collect())
+    }
+}
+
+impl Kernel<1> for Scaled {
+    const NAME: &'static str = "add_scaled's gradient";
+
+    fn shape(&self) -> Shape {
+        self.shape.clone()
+    }
+
+    fn cpu(&self, [grad]: [&[f32]; 1]) -> Result<Vec<f32>> {
+        Ok(grad.iter().map(|grad| self.factor * grad).collect())
+    }
+}
