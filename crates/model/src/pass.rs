@@ -31,7 +31,7 @@ struct Draws {
 
 impl<'a> Pass<'a> {
     /// A training pass: dropout is on, with masks drawn for `(seed, repeat, step, layer)`; batch norm uses the
-    /// batch's statistics and updates the running ones, unless the network's [`TransferSpec`] says otherwise.
+    /// batch's statistics and updates the running ones, unless the network's [`TransferSpec`](crate::TransferSpec) says otherwise.
     pub fn training(tape: &'a Tape, seed: u64, repeat: u64, step: u64) -> Self {
         let dropout = Some(Draws { seed, repeat, step });
         Self {
