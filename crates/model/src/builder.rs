@@ -91,6 +91,11 @@ impl Builder {
         }
     }
 
+    /// Where tensors are made.
+    pub(crate) fn device(&self) -> &Device {
+        &self.shared.device
+    }
+
     /// The dotted name of this scope.
     pub fn path(&self) -> &str {
         &self.path

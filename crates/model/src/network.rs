@@ -215,10 +215,8 @@ impl Network {
             (None, TransferMode::FineTune) => Ok(0),
             (Some(layer), TransferMode::FineTune) => self.layers.up_to(layer),
         };
-        if self.entry.extractor && transfer.mode == TransferMode::FineTune {
-            let error =
-                OptionError::new("transfer", "`frozen`: it can't be trained", "`fine-tune`");
-            return Err(self.option_error(error));
+        if self.entry.extractor {
+            check_extractor(transfer).map_err(|error| self.option_error(error))?;
         }
         self.frozen = frozen.map_err(|error| self.option_error(error))?;
         self.transfer = transfer.clone();
@@ -491,4 +489,17 @@ impl Network {
                 .sum(),
         })
     }
+}
+
+/// Whether a fixed extractor of features is used as one.
+fn check_extractor(transfer: &TransferSpec) -> Result<(), OptionError> {
+    if transfer.mode == TransferMode::FineTune {
+        let expected = "`frozen`: it can't be trained";
+        return Err(OptionError::new("transfer", expected, "`fine-tune`"));
+    }
+    if transfer.batch_norm == BatchNormMode::Batch {
+        let expected = "`running`: it can't use the batch's statistics";
+        return Err(OptionError::new("batch_norm", expected, "`batch`"));
+    }
+    Ok(())
 }

@@ -5,13 +5,14 @@ use toml::Table;
 use crate::{
     Assembly, ModelError, OptionError,
     backbones::{
-        alexnet, convnet, googlenet, inception_v3, lenet5, mobilenet_v1, mobilenet_v2,
-        mobilenet_v3, resnet, squeezenet, vgg, xception,
+        alexnet, convnet, convnext, dinov2, googlenet, inception_v3, lenet5, mobilenet_v1,
+        mobilenet_v2, mobilenet_v3, mobilenetv4, resnet, squeezenet, tf_efficientnet, vgg, vit,
+        xception,
     },
     options::OptionInfo,
 };
 
-static REGISTRY: [Entry; 25] = [
+static REGISTRY: &[Entry] = &[
     alexnet::ENTRY,
     convnet::ENTRY,
     googlenet::ENTRY,
@@ -37,6 +38,23 @@ static REGISTRY: [Entry; 25] = [
     vgg::VGG19,
     vgg::VGG19_BN,
     xception::ENTRY,
+    convnext::ATTO,
+    convnext::FEMTO,
+    convnext::PICO,
+    convnext::NANO,
+    convnext::TINY,
+    convnext::SMALL,
+    convnext::BASE,
+    mobilenetv4::SMALL,
+    mobilenetv4::MEDIUM,
+    mobilenetv4::LARGE,
+    tf_efficientnet::B0,
+    tf_efficientnet::B1,
+    tf_efficientnet::B2,
+    tf_efficientnet::B3,
+    tf_efficientnet::B4,
+    dinov2::VITS14,
+    vit::BASE_PATCH16_224,
 ];
 
 /// Mean of each colour over ImageNet, as torchvision's weights expect it.
@@ -127,7 +145,7 @@ impl From<candle_core::Error> for BuildError {
 
 /// All kinds of network.
 pub fn registry() -> &'static [Entry] {
-    &REGISTRY
+    REGISTRY
 }
 
 /// The kind of network called `kind`.

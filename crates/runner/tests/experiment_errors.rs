@@ -502,6 +502,40 @@ fn transforms_that_end_elsewhere_are_refused() {
 }
 
 #[test]
+fn extractors_are_for_frozen_transfer_only() {
+    let frozen = GOOD.rfind("{ kind = \"resnet18\"").unwrap();
+    let extractor = |transfer: &str| {
+        let model = "{ kind = \"dinov2_vits14\", weights = \"file:dinov2.pth\" }";
+        Session::with(&format!("{}{model}\n{transfer}\n", &GOOD[..frozen]))
+    };
+    assert_eq!(extractor("transfer = \"frozen\"").load().name, "good");
+    let refused = "dinov2_vits14 is a fixed extractor of features: its backbone can't be trained\n  \
+                   hint: set `transfer` to \"frozen\" and give the model `weights`\n\
+                   1 problem; nothing was run";
+    assert_eq!(
+        extractor("transfer = \"fine-tune\"").errors(),
+        format!("error: x.toml:29: variant.frozen.transfer: {refused}")
+    );
+    assert_eq!(
+        extractor("").errors(),
+        format!("error: x.toml:26: transfer: {refused}")
+    );
+    assert_eq!(
+        extractor("transfer = \"frozen\"\nbatch_norm = \"batch\"").errors(),
+        "error: x.toml:30: variant.frozen.batch_norm: dinov2_vits14 is a fixed extractor of features: it can't use the batch's statistics\n  \
+         hint: leave `batch_norm` out\n\
+         1 problem; nothing was run"
+    );
+    let text = extractor("transfer = \"frozen\"\ndata = { transform = { size = 225 } }").errors();
+    assert!(
+        text.contains(
+            "dinov2_vits14 needs pictures whose side is a multiple of 14 pixels, found 225"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_network_too_deep_for_its_pictures_is_refused() {
     let text = errors("size = 224", "size = 2");
     assert!(

@@ -94,3 +94,12 @@ fn convnet() {
     check("convnet", options(), 224);
     check("convnet", options(), 30);
 }
+
+/// candle's kernels. Convolutions, transformers' products over all tokens of a pass, and norms over channels.
+#[test]
+fn extractors() {
+    check("mobilenetv4_conv_small", toml::Table::new(), 64);
+    check("convnext_atto", toml::Table::new(), 33);
+    check("tf_efficientnet_b0", toml::Table::new(), 33);
+    check("dinov2_vits14", toml::Table::new(), 28);
+}

@@ -4,6 +4,7 @@ mod backbones;
 mod backbones_depthwise;
 mod backbones_facts;
 mod cuts;
+mod extractors;
 mod fake_hub;
 mod golden;
 mod hub;

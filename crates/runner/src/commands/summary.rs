@@ -31,7 +31,7 @@ pub fn summary(args: &SummaryArgs) -> Result<Answer, Failure> {
             folders::display(&path)
         );
     }
-    let mode = if args.frozen {
+    let mode = if args.frozen || entry.extractor {
         TransferMode::Frozen
     } else {
         TransferMode::FineTune

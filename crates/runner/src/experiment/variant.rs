@@ -263,14 +263,25 @@ fn check_extractor(settings: &Settings, table: &Table, origin: &Origin, sink: &S
     let is_extractor = registry()
         .iter()
         .any(|entry| entry.name == kind && entry.extractor);
-    if !is_extractor || settings.transfer.mode == TransferMode::Frozen {
-        return Some(());
-    }
-    let node = table.at(&["transfer"]).or_else(|| table.at(&["model"]));
+    let (path, message, hint) = match (settings.transfer.mode, settings.transfer.batch_norm) {
+        _ if !is_extractor => return Some(()),
+        (TransferMode::FineTune, _) => (
+            "transfer",
+            "its backbone can't be trained",
+            "set `transfer` to \"frozen\" and give the model `weights`",
+        ),
+        (_, BatchNormMode::Batch) => (
+            "batch_norm",
+            "it can't use the batch's statistics",
+            "leave `batch_norm` out",
+        ),
+        (TransferMode::Frozen, BatchNormMode::Running) => return Some(()),
+    };
+    let node = table.at(&[path]).or_else(|| table.at(&["model"]));
     sink.problem_with_hint(
         node.map_or(origin, |node| &node.origin),
-        format!("{kind} is a fixed extractor of features: its backbone can't be trained"),
-        Some("set `transfer` to \"frozen\" and give the model `weights`".to_owned()),
+        format!("{kind} is a fixed extractor of features: {message}"),
+        Some(hint.to_owned()),
     );
     None
 }
