@@ -163,7 +163,7 @@ def record(case, dtype):
 
 
 def differences(rough, exact):
-    """How far float32 is from float64, relative to the largest logit or to the norm."""
+    """How far values are from those of float64, relative to the largest logit or to the norm."""
     for key, value in rough.items():
         error = np.abs(value - exact[key]).reshape(len(value), -1).max(1)
         scale = exact[key][:, 0] if value.ndim == 2 and key in ("gradients", "buffers") else np.abs(exact[key]).max()

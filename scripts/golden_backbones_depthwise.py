@@ -29,6 +29,7 @@ import numpy as np
 import timm
 import torch
 import torchvision
+from golden_backbones import differences, fingerprint
 from golden_model import made_up
 from safetensors.numpy import save_file
 from torch import nn
@@ -93,13 +94,6 @@ def fill(net, case):
                 tensor.copy_(steady(name, tensor.shape, is_norm, case))
 
 
-def fingerprint(name, tensor):
-    flat = tensor.detach().double().flatten().numpy()
-    products = [flat @ made_up(f"{name}/{k}", flat.size).astype(np.float64) for k in range(2)]
-    elements = [flat[j * flat.size // 5] for j in range(5)]
-    return np.array([np.linalg.norm(flat), *products, *elements])
-
-
 def disturb(net):
     """Adds noise to what every convolution gives."""
     generator = torch.Generator().manual_seed(0)
@@ -143,15 +137,6 @@ def record(case, dtype, disturbed=False):
     buffers = sorted((name, b) for name, b in net.named_buffers() if not name.endswith("num_batches_tracked"))
     out["buffers"] = np.stack([fingerprint(name, b) for name, b in buffers])
     return out
-
-
-def differences(rough, exact):
-    """How far values are from those of float64, relative to the largest logit or to the norm."""
-    for key, value in rough.items():
-        error = np.abs(value - exact[key]).reshape(len(value), -1).max(1)
-        scale = exact[key][:, 0] if key in ("gradients", "buffers") else np.abs(exact[key]).max()
-        relative = np.where(scale > 0, error / np.where(scale > 0, scale, 1), 0)
-        yield f"{key} {relative.max():.1e}"
 
 
 def main():

@@ -108,6 +108,12 @@ pub struct TransformSpec {
 }
 
 impl TransformSpec {
+    /// The usual evaluation on `ImageNet`, the shorter side to 256 and the middle of 224 of it, at any size.
+    pub fn usual_evaluation(size: u32) -> Vec<Step> {
+        let side = (u64::from(size) * 256 + 112) / 224;
+        vec![Step::Resize(side as u32), Step::CenterCrop(None)]
+    }
+
     /// How many different inputs a training picture gives: 1 if no step is random, the number of views if that is
     /// fixed, `None` if every epoch draws a new one.
     pub fn fixed_views(&self) -> Option<u32> {
@@ -333,6 +339,21 @@ mod tests {
                     assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6]);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_usual_evaluation_follows_the_size() {
+        for (size, side) in [
+            (224, 256),
+            (96, 110),
+            (32, 37),
+            (299, 342),
+            (1, 1),
+            (4096, 4681),
+        ] {
+            let steps = TransformSpec::usual_evaluation(size);
+            assert_eq!(steps, [Step::Resize(side), Step::CenterCrop(None)]);
         }
     }
 

@@ -6,7 +6,7 @@ use candle_core::{Result, Tensor};
 
 use crate::{
     Builder, Dimensions, HeadSpec, OptionError, Pass,
-    layers::{Dropout, GlobalAvgPool, Layer, Linear, Relu, Sequential},
+    layers::{Activation, Dropout, GlobalAvgPool, Layer, Linear, Sequential},
 };
 
 /// What comes out of a stage.
@@ -82,11 +82,6 @@ impl<'a> Assembly<'a> {
     /// What the network is built for.
     pub fn dimensions(&self) -> Dimensions {
         self.dimensions
-    }
-
-    /// The builder without a scope.
-    pub fn builder(&self) -> &Builder {
-        self.builder
     }
 
     /// Adds a stage. `name` is that of its last module in the peer's tree, such as `layer1.0`; `make` gets the builder of that
@@ -221,7 +216,7 @@ fn head_on(
     for (i, &units) in spec.hidden.iter().enumerate() {
         let scope = |name: &str| builder.scope(format!("{name}{}", i + 1));
         head.push(Linear::new(&scope("hidden"), inputs, units)?);
-        head.push(Relu::new(&scope("relu")));
+        head.push(Activation::relu(&scope("relu")));
         inputs = units;
     }
     head.push(Dropout::new(&builder.scope("dropout"), spec.dropout));
@@ -284,11 +279,6 @@ impl Stages {
     pub(crate) fn up_to(&self, name: &str) -> std::result::Result<usize, OptionError> {
         let kept = &self.names[..self.backbone.len()];
         find(kept, "freeze", name).map(|last| last + 1)
-    }
-
-    /// What the backbone can be cut or frozen at.
-    pub(crate) fn layer_names(&self) -> Vec<&str> {
-        layer_names(&self.names)
     }
 
     /// Runs some stages. Those that train give what their second classifiers found to the pass.

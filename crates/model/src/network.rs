@@ -74,6 +74,24 @@ impl Network {
         Ok((network, report))
     }
 
+    /// A network that comes from `file` as a whole, its classifier included.
+    ///
+    /// # Errors
+    /// As [`Network::build`] and [`Network::load_all`].
+    pub fn trained(
+        spec: &ModelSpec,
+        classes: usize,
+        size: usize,
+        device: &Device,
+        file: &WeightFile,
+    ) -> Result<Self, ModelError> {
+        // Only auxiliary classifiers that the file lacks are drawn, which nothing but training looks at.
+        let init = Init { seed: 0, repeat: 1 };
+        let mut network = Self::assemble(spec, Dimensions { classes, size }, init, device, false)?;
+        network.load_all(file)?;
+        Ok(network)
+    }
+
     fn assemble(
         spec: &ModelSpec,
         dimensions: Dimensions,
@@ -239,11 +257,6 @@ impl Network {
     /// The last layer of the backbone.
     pub fn last_layer(&self) -> &str {
         self.layers.last()
-    }
-
-    /// The layers at which the backbone can be cut, or up to which it can be frozen, in their order.
-    pub fn layer_names(&self) -> Vec<&str> {
-        self.layers.layer_names()
     }
 
     /// How the backbone takes part in training.

@@ -13,6 +13,19 @@ pub struct OptionInfo {
     pub meaning: &'static str,
 }
 
+/// Dropout before the classifier, as the networks have it whose only option it is.
+pub(crate) const DROPOUT: OptionInfo = OptionInfo {
+    name: "dropout",
+    meaning: "probability of dropping a feature before the classifier",
+};
+
+/// Reads the only option of a network that is `dropout`, and gives it beside the options with it filled in.
+pub(crate) fn only_dropout(written: &Table, default: f64) -> Result<(f64, Table), OptionError> {
+    let mut options = Options::new(written, &[DROPOUT])?;
+    let dropout = options.probability(DROPOUT.name, default)?;
+    Ok((dropout, options.finish()))
+}
+
 /// The options of one network while they are checked.
 pub(crate) struct Options<'a> {
     written: &'a Table,

@@ -14,6 +14,7 @@ fn help_names_the_commands_and_shows_examples() {
         "summary",
         "weights",
         "bench",
+        "list",
         "predict",
         "Examples:",
         "graft sweep experiments/quickstart.toml",
@@ -50,6 +51,29 @@ fn help_names_the_commands_and_shows_examples() {
         );
     }
     assert!(help.stdout.lines().all(|line| line.chars().count() <= 110));
+}
+
+#[test]
+fn list_has_every_network_and_filters_them() {
+    let desk = Desk::new();
+    let all = desk.graft("list").code(0).stdout;
+    let named = |line: &str| line.split_whitespace().next().map(str::to_owned);
+    let names: Vec<String> = all.lines().filter_map(named).collect();
+    let registry = graft_model::registry();
+    let known: Vec<&str> = registry.iter().map(|entry| entry.name).collect();
+    assert_eq!(names, known);
+    for (line, entry) in all.lines().zip(registry) {
+        assert_eq!(line.ends_with("; frozen only"), entry.extractor, "{line}");
+    }
+    let some = desk.graft("list mobilenet v3 --weights").code(0).stdout;
+    let names: Vec<&str> = some
+        .lines()
+        .filter(|line| !line.starts_with(' '))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(names, ["mobilenet_v3_small", "mobilenet_v3_large"]);
+    assert!(some.contains("https://download.pytorch.org/models/mobilenet_v3_small-047dcff4.pth"));
+    assert!(!all.contains("https://"));
 }
 
 #[test]

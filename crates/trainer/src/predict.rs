@@ -2,7 +2,7 @@
 
 use candle_core::Device;
 use graft_data::{Batch, Normalization, Picture, Scratch, Transform, TransformSpec};
-use graft_model::{Init, ModelSpec, Network, Pass, WeightFile};
+use graft_model::{ModelSpec, Network, Pass, WeightFile};
 use graft_ops::{Tape, softmax};
 
 use crate::{ModelCard, TrainError, session};
@@ -53,11 +53,7 @@ impl Predictor {
         device: &Device,
     ) -> Result<Self, TrainError> {
         let transform = Transform::new(&preprocessing.transform, preprocessing.normalization)?;
-        // Nothing that is drawn for it stays.
-        let init = Init { seed: 0, repeat: 1 };
-        let size = transform.size();
-        let (mut network, _) = Network::pretrained(model, classes, size, &init, device, file)?;
-        network.load_all(file)?;
+        let network = Network::trained(model, classes, transform.size(), device, file)?;
         Ok(Self {
             network,
             transform,

@@ -1,27 +1,16 @@
 //! A picture's features do not depend on the pictures beside it, on its place in the pass, or on threads: the feature
 //! cache stands on that. On the real kernels, at the size of a pass.
 
+mod pictures;
+
 use candle_core::{Device, Tensor};
 use graft_model::{Init, ModelSpec, Network, Pass, TransferMode, TransferSpec};
 use graft_ops::Tape;
 
+use pictures::pictures;
+
 /// Pictures in a pass of the feature cache.
 const PASS: usize = 32;
-
-/// Made-up pictures.
-fn pictures(n: usize, size: usize) -> Vec<Vec<f32>> {
-    let mut state = 1_u64;
-    let mut value = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        ((state >> 40) as f32 / (1 << 24) as f32 - 0.5) * 4.0
-    };
-    let pixels = size * size * 3;
-    (0..n)
-        .map(|_| (0..pixels).map(|_| value()).collect())
-        .collect()
-}
 
 fn features(
     network: &Network,

@@ -6,10 +6,10 @@ use toml::Table;
 use crate::{
     Assembly, OptionError, Output,
     layers::{
-        AdaptiveAvgPool, Conv2d, ConvOptions, ConvUnit, Dropout, Flatten, Linear, MaxPool2d, Relu,
-        Sequential,
+        Activation, AdaptiveAvgPool, Conv2d, ConvOptions, ConvUnit, Dropout, Flatten, Linear,
+        MaxPool2d, Sequential,
     },
-    options::{OptionInfo, Options},
+    options::{OptionInfo, only_dropout},
     registry::{Entry, IMAGENET_MEAN, IMAGENET_STD, WeightSource, at_least, same_name},
 };
 
@@ -38,9 +38,7 @@ pub(crate) const ENTRY: Entry = Entry {
 };
 
 fn read(table: &Table) -> std::result::Result<(f64, Table), OptionError> {
-    let mut options = Options::new(table, ENTRY.options)?;
-    let dropout = options.probability("dropout", 0.5)?;
-    Ok((dropout, options.finish()))
+    only_dropout(table, 0.5)
 }
 
 /// Height and width of the maps before the linear layers, to which those of other sizes are averaged.
@@ -65,7 +63,7 @@ fn build(dropout: f64, assembly: &mut Assembly<'_>) -> Result<()> {
         assembly.stage(&name, Output::Maps(outputs), |builder| {
             let scope = builder.root().scope("features");
             let conv = Conv2d::new(&scope.scope(number), inputs, outputs, &options)?;
-            let unit = ConvUnit::new(conv).relu(Relu::new(&scope.scope(number + 1)));
+            let unit = ConvUnit::new(conv).activation(Activation::relu(&scope.scope(number + 1)));
             Ok(if pool {
                 unit.pool(MaxPool2d::new(builder, 3, 2))
             } else {
@@ -85,14 +83,14 @@ fn build(dropout: f64, assembly: &mut Assembly<'_>) -> Result<()> {
             .with(Flatten::new(&root.scope("flatten")))
             .with(Dropout::new(&scope.scope(0), dropout))
             .with(Linear::new(&scope.scope(1), inputs, UNITS)?)
-            .with(Relu::new(builder)))
+            .with(Activation::relu(builder)))
     })?;
     assembly.stage("classifier.5", Output::Vector(UNITS), |builder| {
         let scope = builder.root().scope("classifier");
         Ok(Sequential::new()
             .with(Dropout::new(&scope.scope(3), dropout))
             .with(Linear::new(&scope.scope(4), UNITS, UNITS)?)
-            .with(Relu::new(builder)))
+            .with(Activation::relu(builder)))
     })?;
     assembly.head(|builder, classes| {
         let scope = builder.scope("classifier").scope(6);

@@ -5,7 +5,7 @@ use candle_core::Result;
 use crate::{
     Builder,
     init::WeightInit,
-    layers::{BatchNorm2d, Conv2d, ConvOptions, ConvUnit, Relu},
+    layers::{Activation, BatchNorm2d, Conv2d, ConvOptions, ConvUnit},
 };
 
 /// A convolution without bias, batch norm and a rectifier. The weight is drawn from a normal distribution with this standard
@@ -22,6 +22,6 @@ pub(super) fn basic_conv(
         .weight(WeightInit::TruncatedNormal(std));
     let conv = Conv2d::new(&builder.scope("conv"), inputs, outputs, &options)?;
     let norm = BatchNorm2d::with_options(&builder.scope("bn"), outputs, 0.001, 0.1)?;
-    let relu = Relu::new(&builder.scope("relu"));
-    Ok(ConvUnit::new(conv).norm(norm).relu(relu))
+    let relu = Activation::relu(&builder.scope("relu"));
+    Ok(ConvUnit::new(conv).norm(norm).activation(relu))
 }

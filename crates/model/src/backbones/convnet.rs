@@ -6,7 +6,7 @@ use toml::Table;
 use crate::{
     Assembly, OptionError, Output,
     layers::{
-        Conv2d, ConvOptions, ConvUnit, Dropout, FixedSize, Flatten, Linear, MaxPool2d, Relu,
+        Activation, Conv2d, ConvOptions, ConvUnit, Dropout, FixedSize, Flatten, Linear, MaxPool2d,
         Sequential,
     },
     options::{OptionInfo, Options},
@@ -137,7 +137,7 @@ fn build(settings: &Settings, assembly: &mut Assembly<'_>) -> candle_core::Resul
             let scope = |name: &str| root.scope(format!("{name}{layer}"));
             let options = ConvOptions::square(5).padding(2);
             let conv = Conv2d::new(&scope("conv"), maps, next, &options)?;
-            let unit = ConvUnit::new(conv).relu(Relu::new(&scope("relu")));
+            let unit = ConvUnit::new(conv).activation(Activation::relu(&scope("relu")));
             let unit = unit.pool(MaxPool2d::new(builder, 2, 2));
             let first = (i == 0).then(|| FixedSize::new(size));
             Ok(Sequential::new().with_some(first).with(unit))
@@ -151,7 +151,7 @@ fn build(settings: &Settings, assembly: &mut Assembly<'_>) -> candle_core::Resul
         Ok(Sequential::new()
             .with(Flatten::new(&root.scope("flatten")))
             .with(Linear::new(&root.scope("fc1"), inputs, settings.hidden)?)
-            .with(Relu::new(builder)))
+            .with(Activation::relu(builder)))
     })?;
     assembly.head(|builder, classes| {
         Ok(Sequential::new()

@@ -8,8 +8,8 @@ use crate::{
     Assembly, Builder, OptionError, Output,
     init::{BiasInit, WeightInit},
     layers::{
-        AdaptiveAvgPool, Branches, ConvOptions, ConvUnit, Dropout, Flatten, GlobalAvgPool, Linear,
-        MaxPool2d, Relu, Sequential,
+        Activation, AdaptiveAvgPool, Branches, ConvOptions, ConvUnit, Dropout, Flatten,
+        GlobalAvgPool, Linear, MaxPool2d, Sequential,
     },
     options::{OptionInfo, Options},
     registry::{Entry, WeightSource, at_least, same_name},
@@ -214,7 +214,7 @@ fn auxiliary(
             .with(unit(&scope("conv"), maps, 128, point)?)
             .with(Flatten::new(&scope("flatten")))
             .with(linear(&scope("fc1"), 4 * 4 * 128, 1024)?)
-            .with(Relu::new(&scope("relu")))
+            .with(Activation::relu(&scope("relu")))
             .with(Dropout::new(&scope("dropout"), choices.auxiliary_dropout))
             .with(linear(&scope("fc2").head(), 1024, classes)?))
     })

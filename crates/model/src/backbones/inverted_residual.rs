@@ -6,7 +6,8 @@ use crate::{
     Builder,
     init::{BiasInit, WeightInit},
     layers::{
-        BatchNorm2d, Conv2d, ConvOptions, ConvUnit, Linear, Nonlinearity, Residual, Sequential,
+        Activation, BatchNorm2d, Conv2d, ConvOptions, ConvUnit, Linear, Nonlinearity, Residual,
+        Sequential,
     },
 };
 
@@ -50,10 +51,10 @@ impl Units {
         inputs: usize,
         outputs: usize,
         options: ConvOptions,
-    ) -> Result<Sequential> {
+    ) -> Result<ConvUnit> {
         let scopes = [&scope.scope(0), &scope.scope(1)];
         let unit = self.linear(scopes, inputs, outputs, options)?;
-        Ok(self.nonlinearity.after(unit, &scope.scope(2)))
+        Ok(unit.activation(Activation::new(&scope.scope(2), self.nonlinearity)))
     }
 
     /// A filter of `kernel` × `kernel` for each map.
@@ -63,7 +64,7 @@ impl Units {
         maps: usize,
         kernel: usize,
         stride: usize,
-    ) -> Result<Sequential> {
+    ) -> Result<ConvUnit> {
         let filters = ConvOptions::square(kernel).padding(kernel / 2).groups(maps);
         self.with_nonlinearity(scope, maps, maps, filters.stride(stride))
     }

@@ -9,7 +9,8 @@ use super::convnet::MOST_PARAMETERS;
 use crate::{
     Assembly, OptionError, Output,
     layers::{
-        Conv2d, ConvOptions, ConvUnit, FixedSize, Flatten, Linear, MaxPool2d, Relu, Sequential,
+        Activation, Conv2d, ConvOptions, ConvUnit, FixedSize, Flatten, Linear, MaxPool2d,
+        Sequential,
     },
     options::Options,
     registry::{Entry, IMAGENET_MEAN, IMAGENET_STD, at_least, same_name},
@@ -61,7 +62,7 @@ fn build(assembly: &mut Assembly<'_>) -> Result<()> {
             let root = builder.root();
             let scope = |name: &str| root.scope(format!("{name}{layer}"));
             let conv = Conv2d::new(&scope("conv"), inputs, outputs, &ConvOptions::square(5))?;
-            let unit = ConvUnit::new(conv).relu(Relu::new(&scope("relu")));
+            let unit = ConvUnit::new(conv).activation(Activation::relu(&scope("relu")));
             let first = (layer == 1).then(|| FixedSize::new(size));
             Ok(Sequential::new()
                 .with_some(first)
@@ -78,7 +79,7 @@ fn build(assembly: &mut Assembly<'_>) -> Result<()> {
             Ok(Sequential::new()
                 .with_some(flatten)
                 .with(linear)
-                .with(Relu::new(builder)))
+                .with(Activation::relu(builder)))
         })?;
         inputs = units;
     }

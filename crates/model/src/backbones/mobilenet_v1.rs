@@ -7,20 +7,17 @@ use crate::{
     Assembly, Builder, OptionError, Output,
     init::{BiasInit, WeightInit},
     layers::{
-        BatchNorm2d, Conv2d, ConvOptions, ConvUnit, Dropout, GlobalAvgPool, Linear, Nonlinearity,
-        Sequential,
+        Activation, BatchNorm2d, Conv2d, ConvOptions, ConvUnit, Dropout, GlobalAvgPool, Linear,
+        Nonlinearity, Sequential,
     },
-    options::{OptionInfo, Options},
+    options::{DROPOUT, only_dropout},
     registry::{Entry, WeightSource, at_least, same_name},
 };
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "mobilenet_v1",
     about: "MobileNet: separable convolutions for phones (Howard et al. 2017)",
-    options: &[OptionInfo {
-        name: "dropout",
-        meaning: "probability of dropping a feature before the classifier",
-    }],
+    options: &[DROPOUT],
     default_size: 224,
     mean: [0.5; 3],
     std: [0.5; 3],
@@ -38,9 +35,7 @@ pub(crate) const ENTRY: Entry = Entry {
 };
 
 fn read(table: &Table) -> std::result::Result<(f64, Table), OptionError> {
-    let mut options = Options::new(table, ENTRY.options)?;
-    let dropout = options.probability("dropout", 0.0)?;
-    Ok((dropout, options.finish()))
+    only_dropout(table, 0.0)
 }
 
 /// A convolution, batch norm and a rectifier; `names` are those of the first two. The weight is drawn as timm draws it, from
@@ -51,7 +46,7 @@ fn unit(
     inputs: usize,
     outputs: usize,
     options: ConvOptions,
-) -> Result<Sequential> {
+) -> Result<ConvUnit> {
     let (height, width) = options.kernel;
     let fan_out = height * width * outputs / options.geometry.groups;
     let options = options
@@ -60,7 +55,8 @@ fn unit(
     let [conv, norm] = names.map(|name| builder.scope(name));
     let unit = ConvUnit::new(Conv2d::new(&conv, inputs, outputs, &options)?)
         .norm(BatchNorm2d::new(&norm, outputs)?);
-    Ok(Nonlinearity::Relu6.after(unit, &norm.scope("act")))
+    let relu6 = Activation::new(&norm.scope("act"), Nonlinearity::Relu6);
+    Ok(unit.activation(relu6))
 }
 
 /// A 3×3 filter for each map, then a 1×1 convolution.

@@ -7,17 +7,14 @@ use super::inverted_residual::{Norm, Units, block, linear};
 use crate::{
     Assembly, Builder, OptionError, Output,
     layers::{ConvOptions, Dropout, GlobalAvgPool, Nonlinearity, Sequential},
-    options::{OptionInfo, Options},
+    options::{DROPOUT, only_dropout},
     registry::{Entry, IMAGENET_MEAN, IMAGENET_STD, WeightSource, at_least, same_name},
 };
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "mobilenet_v2",
     about: "MobileNet v2: inverted residuals with linear bottlenecks (Sandler et al. 2018)",
-    options: &[OptionInfo {
-        name: "dropout",
-        meaning: "probability of dropping a feature before the classifier",
-    }],
+    options: &[DROPOUT],
     default_size: 224,
     mean: IMAGENET_MEAN,
     std: IMAGENET_STD,
@@ -41,9 +38,7 @@ pub(crate) const ENTRY: Entry = Entry {
 };
 
 fn read(table: &Table) -> std::result::Result<(f64, Table), OptionError> {
-    let mut options = Options::new(table, ENTRY.options)?;
-    let dropout = options.probability("dropout", 0.2)?;
-    Ok((dropout, options.finish()))
+    only_dropout(table, 0.2)
 }
 
 const UNITS: Units = Units {

@@ -10,7 +10,7 @@ use crate::{
         Activation, ConvOptions, Dropout, GlobalAvgPool, Nonlinearity, Sequential,
         SqueezeExcitation,
     },
-    options::{OptionInfo, Options},
+    options::{DROPOUT, only_dropout},
     registry::{BuildError, Entry, IMAGENET_MEAN, IMAGENET_STD, WeightSource, at_least, same_name},
 };
 
@@ -40,11 +40,6 @@ pub(crate) const SMALL: Entry = entry(
     |table, assembly| Ok(build(&SMALL_BLOCKS, 1024, read(table)?.0, assembly)?),
 );
 
-const OPTIONS: &[OptionInfo] = &[OptionInfo {
-    name: "dropout",
-    meaning: "probability of dropping a feature before the classifier",
-}];
-
 const fn entry(
     name: &'static str,
     about: &'static str,
@@ -54,7 +49,7 @@ const fn entry(
     Entry {
         name,
         about,
-        options: OPTIONS,
+        options: &[DROPOUT],
         default_size: 224,
         mean: IMAGENET_MEAN,
         std: IMAGENET_STD,
@@ -70,9 +65,7 @@ const fn entry(
 }
 
 fn read(table: &Table) -> std::result::Result<(f64, Table), OptionError> {
-    let mut options = Options::new(table, OPTIONS)?;
-    let dropout = options.probability("dropout", 0.2)?;
-    Ok((dropout, options.finish()))
+    only_dropout(table, 0.2)
 }
 
 const NORM: Norm = Norm {
@@ -99,7 +92,8 @@ struct Block {
 }
 
 impl Block {
-    /// `kind` says what is inside: `RE` for ReLU or `HS` for hardswish, as in the paper's tables.
+    /// A row of the paper's tables: the filters' side, the maps between, the maps of the output, whether it squeezes, what
+    /// follows the convolutions, and the stride.
     const fn new(
         kernel: usize,
         between: usize,

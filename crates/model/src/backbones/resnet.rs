@@ -8,8 +8,8 @@ use crate::{
     Assembly, Builder, Output, Pass,
     init::WeightInit,
     layers::{
-        BatchNorm2d, Conv2d, ConvOptions, ConvUnit, GlobalAvgPool, Layer, Linear, MaxPool2d, Relu,
-        Sequential,
+        Activation, BatchNorm2d, Conv2d, ConvOptions, ConvUnit, GlobalAvgPool, Layer, Linear,
+        MaxPool2d, Sequential,
     },
     options::Options,
     registry::{BuildError, Entry, IMAGENET_MEAN, IMAGENET_STD, WeightSource, at_least, same_name},
@@ -170,7 +170,7 @@ struct Block {
     shortcut: Option<ConvUnit>,
     /// The name of the sum.
     name: String,
-    relu: Relu,
+    relu: Activation,
 }
 
 impl Block {
@@ -187,7 +187,7 @@ impl Block {
             let scope = |name: &str| builder.scope(format!("{name}{number}"));
             Ok(ConvUnit::new(conv(&scope("conv"), inputs, width, options)?)
                 .norm(BatchNorm2d::new(&scope("bn"), width)?)
-                .relu(Relu::new(&scope("relu"))))
+                .activation(Activation::relu(&scope("relu"))))
         };
         let (point, same) = (ConvOptions::square(1), ConvOptions::square(3).padding(1));
         let outputs = width * kind.expansion();
@@ -219,7 +219,7 @@ impl Block {
             norm,
             shortcut,
             name: scope("add").path().to_owned(),
-            relu: Relu::new(&scope(&format!("relu{number}"))),
+            relu: Activation::relu(&scope(&format!("relu{number}"))),
         })
     }
 }
@@ -252,7 +252,7 @@ fn build(kind: Kind, blocks: [usize; 4], assembly: &mut Assembly<'_>) -> Result<
         let stem = ConvOptions::square(7).stride(2).padding(3);
         Ok(ConvUnit::new(conv(&root.scope("conv1"), 3, 64, stem)?)
             .norm(BatchNorm2d::new(&root.scope("bn1"), 64)?)
-            .relu(Relu::new(&root.scope("relu")))
+            .activation(Activation::relu(&root.scope("relu")))
             .pool(MaxPool2d::new(builder, 3, 2).padding(1)))
     })?;
     let mut inputs = 64;

@@ -7,9 +7,10 @@ use crate::{
     Assembly, Builder, OptionError, Output, Pass,
     init::{BiasInit, WeightInit},
     layers::{
-        Conv2d, ConvOptions, ConvUnit, Dropout, GlobalAvgPool, Layer, MaxPool2d, Relu, Sequential,
+        Activation, Conv2d, ConvOptions, ConvUnit, Dropout, GlobalAvgPool, Layer, MaxPool2d,
+        Sequential,
     },
-    options::{OptionInfo, Options},
+    options::{DROPOUT, only_dropout},
     registry::{Entry, IMAGENET_MEAN, IMAGENET_STD, WeightSource, at_least, same_name},
 };
 
@@ -29,10 +30,7 @@ pub(crate) const SQUEEZENET1_0: Entry = Entry {
 pub(crate) const SQUEEZENET1_1: Entry = Entry {
     name: "squeezenet1_1",
     about: "SqueezeNet 1.1: as accurate as 1.0 with less than half of its multiplications (Iandola et al. 2016)",
-    options: &[OptionInfo {
-        name: "dropout",
-        meaning: "probability of dropping a feature before the classifier",
-    }],
+    options: &[DROPOUT],
     default_size: 224,
     mean: IMAGENET_MEAN,
     std: IMAGENET_STD,
@@ -51,9 +49,7 @@ pub(crate) const SQUEEZENET1_1: Entry = Entry {
 };
 
 fn read(table: &Table) -> Result<(f64, Table), OptionError> {
-    let mut options = Options::new(table, SQUEEZENET1_1.options)?;
-    let dropout = options.probability("dropout", 0.5)?;
-    Ok((dropout, options.finish()))
+    only_dropout(table, 0.5)
 }
 
 /// What tells the versions apart.
@@ -95,7 +91,7 @@ fn conv(
 struct Fire {
     squeeze: ConvUnit,
     /// The convolutions side by side, each with its rectifier.
-    expand: [(Conv2d, Relu); 2],
+    expand: [(Conv2d, Activation); 2],
     /// The name of the concatenation.
     name: String,
 }
@@ -109,13 +105,13 @@ impl Fire {
     ) -> candle_core::Result<Self> {
         let unit = |name: &str, inputs, outputs, options| -> candle_core::Result<_> {
             let conv = conv(&builder.scope(name), inputs, outputs, options)?;
-            let relu = Relu::new(&builder.scope(format!("{name}_activation")));
+            let relu = Activation::relu(&builder.scope(format!("{name}_activation")));
             Ok((conv, relu))
         };
         let (point, same) = (ConvOptions::square(1), ConvOptions::square(3).padding(1));
         let (conv, relu) = unit("squeeze", inputs, squeeze, point)?;
         Ok(Self {
-            squeeze: ConvUnit::new(conv).relu(relu),
+            squeeze: ConvUnit::new(conv).activation(relu),
             expand: [
                 unit("expand1x1", squeeze, expand, point)?,
                 unit("expand3x3", squeeze, expand, same)?,
@@ -167,8 +163,8 @@ fn build(version: &Version, dropout: f64, assembly: &mut Assembly<'_>) -> candle
         let scope = builder.root().scope("features");
         let options = ConvOptions::square(kernel).stride(2);
         let conv = conv(&scope.scope(0), 3, stem, options)?;
-        let relu = Relu::new(&scope.scope(1));
-        Ok(ConvUnit::new(conv).relu(relu).pool(pool(builder)))
+        let relu = Activation::relu(&scope.scope(1));
+        Ok(ConvUnit::new(conv).activation(relu).pool(pool(builder)))
     })?;
     let (mut number, mut inputs) = (3, stem);
     for (squeeze, expand) in FIRES {
@@ -191,7 +187,7 @@ fn build(version: &Version, dropout: f64, assembly: &mut Assembly<'_>) -> candle
         let conv = Conv2d::new(&scope.scope(1), 512, classes, &options)?;
         Ok(Sequential::new()
             .with(Dropout::new(&scope.scope(0), dropout))
-            .with(ConvUnit::new(conv).relu(Relu::new(&scope.scope(2))))
+            .with(ConvUnit::new(conv).activation(Activation::relu(&scope.scope(2))))
             .with(GlobalAvgPool::new(&scope.scope(3))))
     })
 }

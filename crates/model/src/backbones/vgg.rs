@@ -7,10 +7,10 @@ use crate::{
     Assembly, Builder, OptionError, Output,
     init::{BiasInit, WeightInit},
     layers::{
-        AdaptiveAvgPool, BatchNorm2d, Conv2d, ConvOptions, ConvUnit, Dropout, Flatten, Linear,
-        MaxPool2d, Relu, Sequential,
+        Activation, AdaptiveAvgPool, BatchNorm2d, Conv2d, ConvOptions, ConvUnit, Dropout, Flatten,
+        Linear, MaxPool2d, Sequential,
     },
-    options::{OptionInfo, Options},
+    options::{OptionInfo, only_dropout},
     registry::{BuildError, Entry, IMAGENET_MEAN, IMAGENET_STD, WeightSource, at_least, same_name},
 };
 
@@ -125,9 +125,7 @@ const fn entry(
 }
 
 fn read(table: &Table) -> std::result::Result<(f64, Table), OptionError> {
-    let mut options = Options::new(table, OPTIONS)?;
-    let dropout = options.probability("dropout", 0.5)?;
-    Ok((dropout, options.finish()))
+    only_dropout(table, 0.5)
 }
 
 /// Maps of the convolutions of each group.
@@ -169,14 +167,14 @@ fn build(
         Ok(Sequential::new()
             .with(Flatten::new(&root.scope("flatten")))
             .with(hidden)
-            .with(Relu::new(builder)))
+            .with(Activation::relu(builder)))
     })?;
     assembly.stage("classifier.4", Output::Vector(UNITS), |builder| {
         let scope = builder.root().scope("classifier");
         Ok(Sequential::new()
             .with(Dropout::new(&scope.scope(2), dropout))
             .with(linear(&scope.scope(3), UNITS, UNITS)?)
-            .with(Relu::new(builder)))
+            .with(Activation::relu(builder)))
     })?;
     assembly.head(|builder, classes| {
         let scope = builder.scope("classifier");
@@ -217,7 +215,7 @@ impl Unit {
         if self.batch_norm {
             unit = unit.norm(BatchNorm2d::new(&scope.scope(self.first + 1), outputs)?);
         }
-        unit = unit.relu(Relu::new(&scope.scope(self.relu())));
+        unit = unit.activation(Activation::relu(&scope.scope(self.relu())));
         if self.pool {
             unit = unit.pool(MaxPool2d::new(&scope.scope(self.last()), 2, 2));
         }

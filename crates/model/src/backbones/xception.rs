@@ -7,20 +7,17 @@ use crate::{
     Assembly, Builder, OptionError, Output,
     init::WeightInit,
     layers::{
-        BatchNorm2d, Conv2d, ConvOptions, ConvUnit, Dropout, GlobalAvgPool, Linear, MaxPool2d,
-        Relu, Residual, Sequential,
+        Activation, BatchNorm2d, Conv2d, ConvOptions, ConvUnit, Dropout, GlobalAvgPool, Linear,
+        MaxPool2d, Residual, Sequential,
     },
-    options::{OptionInfo, Options},
+    options::{DROPOUT, only_dropout},
     registry::{Entry, WeightSource, at_least, same_name},
 };
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "xception",
     about: "Xception: separable convolutions in residual blocks (Chollet 2017)",
-    options: &[OptionInfo {
-        name: "dropout",
-        meaning: "probability of dropping a feature before the classifier",
-    }],
+    options: &[DROPOUT],
     default_size: 299,
     mean: [0.5; 3],
     std: [0.5; 3],
@@ -45,9 +42,7 @@ pub(crate) const ENTRY: Entry = Entry {
 };
 
 fn read(table: &Table) -> std::result::Result<(f64, Table), OptionError> {
-    let mut options = Options::new(table, ENTRY.options)?;
-    let dropout = options.probability("dropout", 0.0)?;
-    Ok((dropout, options.finish()))
+    only_dropout(table, 0.0)
 }
 
 /// A convolution before batch norm, drawn as timm draws it.
@@ -125,7 +120,7 @@ impl Block {
             scope.scope(place - 1)
         };
         if self.rectified {
-            layers.push(Relu::new(&next()));
+            layers.push(Activation::relu(&next()));
         }
         for i in 1..=self.convolutions {
             let last = i == self.convolutions;
@@ -143,7 +138,7 @@ impl Block {
             layers.push(depthwise);
             let unit = unit.norm(BatchNorm2d::new(&next(), outputs)?);
             layers.push(match (last, self.stride) {
-                (false, _) => unit.relu(Relu::new(&next())),
+                (false, _) => unit.activation(Activation::relu(&next())),
                 (true, 1) => unit,
                 (true, stride) => unit.pool(MaxPool2d::new(&next(), 3, stride).padding(1)),
             });
@@ -163,13 +158,17 @@ fn build(dropout: f64, assembly: &mut Assembly<'_>) -> Result<()> {
             ConvOptions::square(3).stride(2),
         )?;
         let norm = BatchNorm2d::new(&root.scope("bn1"), 32)?;
-        Ok(ConvUnit::new(stem).norm(norm).relu(Relu::new(builder)))
+        Ok(ConvUnit::new(stem)
+            .norm(norm)
+            .activation(Activation::relu(builder)))
     })?;
     assembly.stage("act2", Output::Maps(64), |builder| {
         let root = builder.root();
         let stem = conv(&root.scope("conv2"), 32, 64, ConvOptions::square(3))?;
         let norm = BatchNorm2d::new(&root.scope("bn2"), 64)?;
-        Ok(ConvUnit::new(stem).norm(norm).relu(Relu::new(builder)))
+        Ok(ConvUnit::new(stem)
+            .norm(norm)
+            .activation(Activation::relu(builder)))
     })?;
     let first = Block {
         rectified: false,
@@ -198,7 +197,7 @@ fn build(dropout: f64, assembly: &mut Assembly<'_>) -> Result<()> {
             let scope = root.scope(format!("conv{number}"));
             let (depthwise, unit) = separable(&scope, inputs, outputs)?;
             let norm = BatchNorm2d::new(&root.scope(format!("bn{number}")), outputs)?;
-            let unit = unit.norm(norm).relu(Relu::new(builder));
+            let unit = unit.norm(norm).activation(Activation::relu(builder));
             Ok(Sequential::new().with(depthwise).with(unit))
         })?;
     }

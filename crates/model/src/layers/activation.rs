@@ -1,44 +1,10 @@
-//! The functions between the layers of mobile networks.
+//! Functions of each element, such as the rectifier.
 
 use candle_core::{Result, Tensor};
+pub use graft_ops::Activation as Nonlinearity;
 
-use super::{ConvUnit, Layer, Relu, Sequential};
+use super::Layer;
 use crate::{Builder, Pass};
-
-/// What is computed of each element.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nonlinearity {
-    /// max(x, 0), as `torch.nn.ReLU`.
-    Relu,
-    /// min(max(x, 0), 6), as `torch.nn.ReLU6`.
-    Relu6,
-    /// x · relu6(x + 3) / 6, as `torch.nn.Hardswish`.
-    Hardswish,
-    /// relu6(x + 3) / 6, as `torch.nn.Hardsigmoid`.
-    Hardsigmoid,
-}
-
-impl Nonlinearity {
-    /// Its name in summaries.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Relu => "relu",
-            Self::Relu6 => "relu6",
-            Self::Hardswish => "hardswish",
-            Self::Hardsigmoid => "hardsigmoid",
-        }
-    }
-
-    /// `unit`, which has no rectifier, with this function at its end, named after the scope of `builder`.
-    pub fn after(self, unit: ConvUnit, builder: &Builder) -> Sequential {
-        match self {
-            Self::Relu => Sequential::new().with(unit.relu(Relu::new(builder))),
-            _ => Sequential::new()
-                .with(unit)
-                .with(Activation::new(builder, self)),
-        }
-    }
-}
 
 /// A function of each element, any shape.
 pub struct Activation {
@@ -54,20 +20,37 @@ impl Activation {
             function,
         }
     }
+
+    /// The rectifier, as `torch.nn.ReLU`, named after its scope.
+    pub fn relu(builder: &Builder) -> Self {
+        Self::new(builder, Nonlinearity::Relu)
+    }
+
+    /// The function.
+    pub fn function(&self) -> Nonlinearity {
+        self.function
+    }
+
+    /// Notes the layer, whose output has the shape of `y`.
+    pub fn note(&self, y: &Tensor, pass: &Pass<'_>) {
+        let kind = match self.function {
+            Nonlinearity::Relu => "relu",
+            Nonlinearity::Relu6 => "relu6",
+            Nonlinearity::Sigmoid => "sigmoid",
+            Nonlinearity::Hardsigmoid => "hardsigmoid",
+            Nonlinearity::Silu => "silu",
+            Nonlinearity::Hardswish => "hardswish",
+        };
+        if let Some(trace) = pass.trace() {
+            trace.note(&self.name, kind, y, &[], 0);
+        }
+    }
 }
 
 impl Layer for Activation {
     fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor> {
-        let tape = pass.tape();
-        let y = match self.function {
-            Nonlinearity::Relu => graft_ops::relu(tape, x),
-            Nonlinearity::Relu6 => graft_ops::relu6(tape, x),
-            Nonlinearity::Hardswish => graft_ops::hardswish(tape, x),
-            Nonlinearity::Hardsigmoid => graft_ops::hardsigmoid(tape, x),
-        }?;
-        if let Some(trace) = pass.trace() {
-            trace.note(&self.name, self.function.name(), &y, &[], 0);
-        }
+        let y = graft_ops::activate(pass.tape(), x, self.function)?;
+        self.note(&y, pass);
         Ok(y)
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
-use super::{Activation, Conv2d, ConvOptions, ConvUnit, GlobalAvgPool, Layer, Nonlinearity, Relu};
+use super::{Activation, Conv2d, ConvOptions, ConvUnit, GlobalAvgPool, Layer, Nonlinearity};
 use crate::{
     Builder, Pass,
     init::{BiasInit, WeightInit},
@@ -12,8 +12,7 @@ use crate::{
 pub struct SqueezeExcitation {
     pool: GlobalAvgPool,
     squeeze: ConvUnit,
-    excite: Conv2d,
-    gate: Activation,
+    excite: ConvUnit,
     /// The name of the product.
     name: String,
 }
@@ -33,11 +32,12 @@ impl SqueezeExcitation {
             .bias(BiasInit::Constant(0.0));
         let scope = |name: &str| builder.scope(name);
         let squeeze = Conv2d::new(&scope("fc1"), channels, squeezed, &options)?;
+        let excite = Conv2d::new(&scope("fc2"), squeezed, channels, &options)?;
+        let gate = Activation::new(&scope("scale_activation"), gate);
         Ok(Self {
             pool: GlobalAvgPool::new(&scope("avgpool")),
-            squeeze: ConvUnit::new(squeeze).relu(Relu::new(&scope("activation"))),
-            excite: Conv2d::new(&scope("fc2"), squeezed, channels, &options)?,
-            gate: Activation::new(&scope("scale_activation"), gate),
+            squeeze: ConvUnit::new(squeeze).activation(Activation::relu(&scope("activation"))),
+            excite: ConvUnit::new(excite).activation(gate),
             name: scope("scale").path().to_owned(),
         })
     }
@@ -49,8 +49,7 @@ impl Layer for SqueezeExcitation {
         let (n, channels) = means.dims2()?;
         let means = graft_ops::reshape(pass.tape(), &means, (n, 1, 1, channels))?;
         let squeezed = self.squeeze.forward(&means, pass)?;
-        let excited = self.excite.forward(&squeezed, pass)?;
-        let gate = self.gate.forward(&excited, pass)?;
+        let gate = self.excite.forward(&squeezed, pass)?;
         let gate = graft_ops::reshape(pass.tape(), &gate, (n, channels))?;
         let y = graft_ops::scale_channels(pass.tape(), x, &gate)?;
         if let Some(trace) = pass.trace() {

@@ -3,15 +3,15 @@
 use candle_core::{Result, Tensor};
 use graft_ops::Then;
 
-use super::{BatchNorm2d, Conv2d, Layer, MaxPool2d, Relu};
+use super::{Activation, BatchNorm2d, Conv2d, Layer, MaxPool2d, Nonlinearity};
 use crate::Pass;
 
-/// A convolution, then batch norm, rectifier and max-pool, as far as they are there: the numbers of the layers one after
+/// A convolution, then batch norm, activation and max-pool, as far as they are there: the numbers of the layers one after
 /// another.
 pub struct ConvUnit {
     conv: Conv2d,
     norm: Option<BatchNorm2d>,
-    relu: Option<Relu>,
+    activation: Option<Activation>,
     pool: Option<MaxPool2d>,
 }
 
@@ -21,7 +21,7 @@ impl ConvUnit {
         Self {
             conv,
             norm: None,
-            relu: None,
+            activation: None,
             pool: None,
         }
     }
@@ -33,10 +33,10 @@ impl ConvUnit {
         self
     }
 
-    /// With a rectifier after that.
+    /// With a function of each element after that.
     #[must_use]
-    pub fn relu(mut self, relu: Relu) -> Self {
-        self.relu = Some(relu);
+    pub fn activation(mut self, activation: Activation) -> Self {
+        self.activation = Some(activation);
         self
     }
 
@@ -55,25 +55,35 @@ impl Layer for ConvUnit {
         if let Some(norm) = &self.norm {
             norm.note(&y, pass);
         }
-        if let Some(relu) = &self.relu {
-            relu.note(&y, pass);
+        if let Some(activation) = &self.activation {
+            activation.note(&y, pass);
         }
-        let y = match (&self.norm, &self.relu, &self.pool) {
-            (Some(norm), Some(_), Some(pool)) => {
-                norm.then(y, Then::ReluMaxPool(pool.windows()), pass)?
+        let (tape, function) = (
+            pass.tape(),
+            self.activation.as_ref().map(Activation::function),
+        );
+        let windows = self.pool.as_ref().map(MaxPool2d::windows);
+        let y = match (&self.norm, function, windows) {
+            (Some(norm), Some(Nonlinearity::Relu), Some(windows)) => {
+                norm.then(y, Then::ReluMaxPool(windows), pass)?
             }
-            (Some(norm), Some(_), None) => norm.then(y, Then::Relu, pass)?,
-            (Some(norm), None, None) => norm.then(y, Then::Nothing, pass)?,
-            (Some(norm), None, Some(pool)) => {
-                let y = norm.then(y, Then::Nothing, pass)?;
-                graft_ops::max_pool2d(pass.tape(), &y, pool.windows())?
+            (None, Some(Nonlinearity::Relu), Some(windows)) => {
+                graft_ops::max_pool2d_relu(tape, &y, windows)?
             }
-            (None, Some(_), Some(pool)) => {
-                graft_ops::max_pool2d_relu(pass.tape(), &y, pool.windows())?
+            (norm, function, windows) => {
+                let y = match (norm, function) {
+                    (Some(norm), function) => {
+                        let then = function.map_or(Then::Nothing, Then::Activation);
+                        norm.then(y, then, pass)?
+                    }
+                    (None, Some(function)) => graft_ops::activate_in_place(tape, y, function)?,
+                    (None, None) => y,
+                };
+                match windows {
+                    Some(windows) => graft_ops::max_pool2d(tape, &y, windows)?,
+                    None => y,
+                }
             }
-            (None, Some(_), None) => graft_ops::relu_in_place(pass.tape(), y)?,
-            (None, None, Some(pool)) => graft_ops::max_pool2d(pass.tape(), &y, pool.windows())?,
-            (None, None, None) => y,
         };
         if let Some(pool) = &self.pool {
             pool.note(&y, pass);

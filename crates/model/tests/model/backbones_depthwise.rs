@@ -9,23 +9,18 @@
 //! loss = cross_entropy(logits, y) + 0.4 * cross_entropy(auxiliary, y); loss.backward()
 //! ```
 
-use std::{
-    cell::RefCell,
-    collections::{BTreeMap, HashMap},
-};
+use std::{cell::RefCell, collections::BTreeMap};
 
 use candle_core::{Device, Tensor};
 use graft_model::{Network, Pass};
 use graft_ops::{Tape, add_scaled, cross_entropy};
 
 use crate::{
+    backbone_golden::{Fingerprint, Golden},
     made_up::{channels_last, flat, made_up},
     network,
 };
 
-/// What values may differ by, relative to the largest logit or to the norm. PyTorch's own float32 and float64 differ by up to
-/// 3e-5 in gradients, 1e-5 in logits of the evaluation, and 1e-6 elsewhere.
-const TOLERANCE: f64 = 1e-4;
 const CLASSES: usize = 5;
 
 /// How much smaller than usual the weights of the Inceptions' convolutions are.
@@ -77,70 +72,6 @@ fn steady(name: &str, tensor: &Tensor, is_norm: bool, case: &Case) -> Vec<f32> {
     values.map(|u| middle + width * u).collect()
 }
 
-/// The norm, the products with two made-up vectors, and five elements.
-fn fingerprint(name: &str, values: &[f32]) -> Vec<f64> {
-    let dot = |other: &[f32]| -> f64 {
-        let pairs = values.iter().zip(other);
-        pairs.map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
-    };
-    let products = (0..2).map(|k| dot(&made_up(&format!("{name}/{k}"), values.len())));
-    let elements = (0..5).map(|j| f64::from(values[j * values.len() / 5]));
-    let norm = dot(values).sqrt();
-    std::iter::once(norm)
-        .chain(products)
-        .chain(elements)
-        .collect()
-}
-
-struct Golden(HashMap<String, Tensor>);
-
-impl Golden {
-    fn read(kind: &str) -> Self {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/backbones");
-        let path = format!("{folder}/{kind}.safetensors");
-        Self(candle_core::safetensors::load(path, &Device::Cpu).unwrap())
-    }
-
-    /// Compares numbers, relative to the largest.
-    fn check(&self, key: &str, found: &[f32]) {
-        let expected = flat(&self.0[key]);
-        assert_eq!(expected.len(), found.len(), "{key}");
-        let largest = expected.iter().fold(0f32, |most, x| most.max(x.abs()));
-        for (expected, found) in expected.iter().zip(found) {
-            let error = f64::from((expected - found).abs() / largest);
-            assert!(
-                error <= TOLERANCE,
-                "{key}: expected {expected}, found {found}, off by {error:.1e} of the largest"
-            );
-        }
-    }
-
-    /// Compares fingerprints of named tensors, relative to their norms.
-    fn check_all(&self, key: &str, found: &BTreeMap<&str, Vec<f32>>) {
-        let expected = self.0[key].to_vec2::<f32>().unwrap();
-        let expected: BTreeMap<&str, Vec<f32>> = found.keys().copied().zip(expected).collect();
-        assert_eq!(self.0[key].dims()[0], found.len(), "{key}");
-        for (name, found) in found {
-            let mut norm = expected[name][0];
-            let twin = expected.get(name.replace("bias", "weight").as_str());
-            let largest = twin.map_or(0.0, |twin| twin[0]);
-            // A shift whose maps hardly reach anything but other norms: its gradient is what is left of larger ones.
-            if norm == 0.0 || name.ends_with(".bn.bias") && norm < 0.01 * largest {
-                norm = largest;
-            }
-            assert!(norm > 0.0, "{key} of {name} is 0: the case tests nothing");
-            let found = fingerprint(name, found);
-            for (i, (expected, found)) in expected[name].iter().zip(found).enumerate() {
-                let error = (f64::from(*expected) - found).abs() / f64::from(norm);
-                assert!(
-                    error <= TOLERANCE,
-                    "{key} of {name}, number {i}: expected {expected}, found {found}, off by {error:.1e} of the norm"
-                );
-            }
-        }
-    }
-}
-
 /// A network, and the pictures that it sees.
 struct Case {
     kind: &'static str,
@@ -174,6 +105,19 @@ impl Case {
     }
 }
 
+/// The expected norm, or that of the weight beside a shift whose maps hardly reach anything but other norms: the gradient of
+/// that is what is left of larger ones.
+fn norm(name: &str, expected: &BTreeMap<&str, Fingerprint>) -> f32 {
+    let norm = expected[name][0];
+    let twin = expected.get(name.replace("bias", "weight").as_str());
+    let largest = twin.map_or(0.0, |twin| twin[0]);
+    if norm == 0.0 || name.ends_with(".bn.bias") && norm < 0.01 * largest {
+        largest
+    } else {
+        norm
+    }
+}
+
 /// Compares a network in evaluation, and in one step of training with all its classifiers.
 fn compare(case: &Case) {
     let (batch, size) = (case.batch, case.size);
@@ -194,8 +138,7 @@ fn compare(case: &Case) {
     golden.check("train", &flat(&logits));
     let labels: Vec<u32> = (0..batch as u32).map(|i| i % CLASSES as u32).collect();
     let mut loss = cross_entropy(&tape, &logits, &labels).unwrap();
-    let auxiliary = |key: &&String| key.starts_with("auxiliary/");
-    let count = golden.0.keys().filter(auxiliary).count();
+    let count = golden.count("auxiliary/");
     assert_eq!(found.borrow().len(), count, "{}", case.kind);
     for (i, (logits, weight)) in found.take().into_iter().enumerate() {
         golden.check(&format!("auxiliary/{i}"), &flat(&logits));
@@ -209,10 +152,10 @@ fn compare(case: &Case) {
     let kept = |name: &str| case.gradients.iter().any(|start| name.starts_with(start));
     let parameters = network.parameters().iter().filter(|p| kept(&p.name));
     let found = parameters.map(|p| (p.name.as_str(), gradient(&p.var)));
-    golden.check_all("gradients", &found.collect());
+    golden.check_all("gradients", &found.collect(), norm);
     let buffers = network.buffers().iter();
     let found = buffers.map(|buffer| (buffer.name.as_str(), flat(buffer.values())));
-    golden.check_all("buffers", &found.collect());
+    golden.check_all("buffers", &found.collect(), norm);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The crate's tests, one file per subject, in one program so that it is linked once.
 
+mod backbone_golden;
 mod backbones;
 mod backbones_depthwise;
 mod backbones_facts;

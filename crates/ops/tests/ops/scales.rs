@@ -2,7 +2,9 @@
 
 use candle_core::{DType, Result, Tensor};
 use graft_ops::{Pool2d, max_pool2d};
-use graft_ops::{Tape, activate, adaptive_avg_pool2d, avg_pool2d, global_avg_pool, scale_channels};
+use graft_ops::{
+    Tape, activate, adaptive_avg_pool2d, add_scaled, avg_pool2d, global_avg_pool, scale_channels,
+};
 
 use crate::activations::ALL;
 use crate::arrays::{Array, assert_close, bits, values};
@@ -23,6 +25,25 @@ fn maps_times_numbers() {
             |a| plain::scale_channels(&a[0], &a[1]),
         );
     }
+}
+
+#[test]
+fn a_number_times_another_is_added() {
+    for dims in [vec![1], vec![3, 5], vec![2, 3, 4, 5]] {
+        let inputs = [Array::normal(&dims, 1), Array::normal(&dims, 2)];
+        check(
+            &inputs,
+            |tape, t| add_scaled(tape, &t[0], &t[1], 0.3),
+            |a| {
+                let mut sum = a[0].clone();
+                let pairs = sum.values.iter_mut().zip(&a[1].values);
+                pairs.for_each(|(sum, b)| *sum += f64::from(0.3f32) * b);
+                sum
+            },
+        );
+    }
+    let error = add_scaled(&Tape::disabled(), &t(&[2, 3]), &t(&[3, 2]), 1.0);
+    refused(error, &["[2, 3] and [3, 2] differ"]);
 }
 
 /// Pictures of several pieces of work, and pixels of more than one.

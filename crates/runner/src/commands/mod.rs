@@ -8,6 +8,7 @@ mod predict;
 mod report;
 mod summary;
 mod sweep;
+mod threads;
 mod weights;
 
 pub use bench::bench;

@@ -97,7 +97,10 @@ fn read_transform(fields: &Fields<'_>, source: Option<&SourceSpec>) -> Option<Tr
     let size = fields.or("size", &Whole(1, LARGEST_SIZE), i64::from(size));
     let train = vec!["random-resized-crop", "horizontal-flip"];
     let train = fields.or("train", &steps, train);
-    let eval = size.map(|size| default_eval(size as u32));
+    let eval = size.map(|size| {
+        let steps = TransformSpec::usual_evaluation(size as u32);
+        steps.iter().map(Step::to_string).collect::<Vec<_>>()
+    });
     let eval = eval.map(|eval| fields.or_following("eval", &steps, eval, Some(SIZE)));
     if size.is_none() {
         fields.node("eval");
@@ -181,12 +184,6 @@ fn is_good(fields: &Fields<'_>, list: &str, transform: &TransformSpec) -> bool {
 /// The key that the default of `eval` follows.
 const SIZE: &str = "data.transform.size";
 
-/// The usual evaluation on `ImageNet`, 256 to 224 pixels, at any size.
-fn default_eval(size: u32) -> Vec<String> {
-    let side = (u64::from(size) * 256 + 112) / 224;
-    vec![format!("resize {side}"), "center-crop".to_owned()]
-}
-
 /// Reads a step; a misspelt one gets a suggestion.
 fn step(text: &str) -> Result<Step, String> {
     text.parse().map_err(|error: StepError| match &error {
@@ -196,16 +193,4 @@ fn step(text: &str) -> Result<Step, String> {
         },
         StepError::Argument { .. } => error.to_string(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn evaluation_follows_the_size() {
-        for (size, side) in [(224, 256), (32, 37), (299, 342), (1, 1), (4096, 4681)] {
-            assert_eq!(default_eval(size)[0], format!("resize {side}"));
-        }
-    }
 }

@@ -5,10 +5,7 @@ mod input;
 mod memory;
 mod record;
 
-use std::{
-    io::{IsTerminal, stderr},
-    thread::available_parallelism,
-};
+use std::io::{IsTerminal, stderr};
 
 use graft_data::{Batch, Normalization};
 use graft_model::{Init, ModelError, Network, TransferMode, TransferSpec};
@@ -16,7 +13,7 @@ use graft_stream::{Purpose, Stream};
 use graft_trainer::{OptimizerSpec, StepBench};
 
 use self::{clock::median, record::Record};
-use super::{Answer, summary::model_of};
+use super::{Answer, summary::model_of, threads};
 use crate::{
     cli::{BenchArgs, BenchPart, TransferArg},
     failure::Failure,
@@ -36,20 +33,12 @@ pub fn bench(args: &BenchArgs) -> Result<Answer, Failure> {
     let spec = model_of(&args.model, &args.options)?;
     let entry = graft_model::find(&spec.kind).map_err(Failure::bad_input)?;
     let size = args.size.map_or(entry.default_size, |size| size as usize);
-    let threads = args.threads.map_or_else(
-        || available_parallelism().map_or(1, usize::from),
-        |threads| threads as usize,
-    );
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(|error| {
-        Failure::bad_input(format!("can't start {threads} threads: {error}"))
-            .hint("choose fewer with --threads")
-    })?;
+    let pool = threads::pool(args.threads)?;
     let wanted = |part| args.measure.contains(&part);
     let files = wanted(BenchPart::Input)
         .then(|| input::files(args.pictures.as_deref()))
         .transpose()?;
-    let mut record = Record::new(args, spec, size, threads);
+    let mut record = Record::new(args, spec, size, pool.current_num_threads());
     pool.install(|| measure_steps(args, &mut record))?;
     if let Some(files) = files {
         say("the input path");

@@ -10,7 +10,6 @@ use std::{
     collections::BTreeSet,
     io::{self, BufWriter, ErrorKind, IsTerminal, stderr, stdout},
     path::Path,
-    thread::available_parallelism,
 };
 
 use graft_data::{DataError, Scratch, read_picture};
@@ -25,7 +24,7 @@ use self::{
     output::{Guess, Output, rank},
     pictures::Item,
 };
-use super::Answer;
+use super::{Answer, threads};
 use crate::{
     cli::{PredictArgs, PredictFormat},
     failure::{Failure, printable},
@@ -43,15 +42,7 @@ pub fn predict(args: &PredictArgs) -> Result<Answer, Failure> {
     if let Some(failure) = nothing_at_all(&items) {
         return Err(failure);
     }
-    let threads = args.threads.map_or_else(
-        || available_parallelism().map_or(1, usize::from),
-        |threads| threads as usize,
-    );
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(|error| {
-        Failure::bad_input(format!("can't start {threads} threads: {error}"))
-            .hint("choose fewer with --threads")
-    })?;
+    let pool = threads::pool(args.threads)?;
     let known = network::open(args)?;
     let mut run = Run::start(args, &known, &items)?;
     for group in items.chunks(GROUP) {
