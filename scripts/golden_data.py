@@ -54,7 +54,8 @@ def transforms():
         twice = T.Compose([T.CenterCrop(50), T.Resize(32, bilinear)])(image)
         twice.save(f"{OUT}/twice-{w}x{h}.png", optimize=True)
     image = picture(97, 61)
-    for i, j, h, w in [(0, 0, 61, 97), (5, 11, 40, 31), (20, 60, 9, 12), (60, 96, 1, 1), (3, 0, 32, 32), (0, 13, 61, 45)]:
+    for i, j, h, w in [(0, 0, 61, 97), (5, 11, 40, 31), (20, 60, 9, 12), (60, 96, 1, 1), (3, 0, 32, 32), (0, 13, 61, 45),
+                       (7, 50, 54, 34), (4, 3, 50, 32), (2, 9, 32, 60), (0, 5, 61, 1), (7, 0, 1, 97)]:
         out = F.resized_crop(image, i, j, h, w, [32, 32], bilinear)
         out.save(f"{OUT}/box-{i}-{j}-{h}-{w}.png", optimize=True)
         F.hflip(out).save(f"{OUT}/flip-{i}-{j}-{h}-{w}.png", optimize=True)
@@ -76,6 +77,19 @@ def jpegs():
     for w, h in [(1, 1), (2, 2), (3, 5), (4, 9), (17, 33)]:
         for kind, subsampling in [("422", 1), ("420", 2)]:
             save(f"{kind}-{w}x{h}.jpg", smooth(w, h), quality=92, subsampling=subsampling)
+
+
+def progressive():
+    """Every kind of sampling, restart markers, and sizes that leave blocks outside of the picture."""
+    rgb = smooth(57, 41)
+    for kind, subsampling in [("444", 0), ("422", 1)]:
+        save(f"progressive-{kind}.jpg", rgb, quality=92, subsampling=subsampling, progressive=True)
+    save("progressive-grey.jpg", rgb.convert("L"), quality=80, progressive=True)
+    save("progressive-restart.jpg", rgb, quality=80, progressive=True, restart_marker_blocks=3)
+    for w, h in [(1, 1), (3, 5), (17, 33), (150, 20)]:
+        save(f"progressive-{w}x{h}.jpg", smooth(w, h), quality=85, subsampling=2, progressive=True)
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (19, 45, 3)).astype(np.uint8))
+    save("progressive-noise.jpg", noise, quality=95, subsampling=2, progressive=True)
 
 
 def formats():
@@ -148,6 +162,7 @@ shutil.rmtree(OUT, ignore_errors=True)
 os.makedirs(OUT)
 transforms()
 jpegs()
+progressive()
 formats()
 order()
 moments()

@@ -1,7 +1,7 @@
 //! Draws sheets of generated pictures: `cargo run --release -p graft-data --example draw -- FOLDER`.
 //!
-//! Writes `source.png` and `target.png`, one class per row, at the side given by the second argument (default 48), and, with a third
-//! argument, the raw pixels of both tasks (`source-train.rgb` and so on: pictures one after another, label = number
+//! Writes a sheet for each task, such as `source.png`, one class per row, at the side given by the second argument (default 48), and, with a third
+//! argument, the raw pixels of all tasks (`source-train.rgb` and so on: pictures one after another, label = number
 //! modulo classes) to try networks on.
 
 use std::{fs, path::PathBuf};
@@ -20,15 +20,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (name, task, train, val) in [
         ("source", GeneratedTask::Source, 4000, 500),
         ("target", GeneratedTask::Target, 60, 300),
+        (
+            "night-brightness",
+            GeneratedTask::NightBrightness,
+            4000,
+            500,
+        ),
+        ("poverty", GeneratedTask::Poverty, 60, 300),
     ] {
         let source = Generated::new(&GeneratedSpec {
             task,
             side,
             train,
             val,
+            test: 0,
             seed: 0,
         })?;
-        let classes = source.classes().len();
+        // Pictures with numbers have no classes and fill as many rows as there are.
+        let classes = source.classes().len().max(3);
         let (n, width) = (side as usize, COLUMNS * side as usize);
         let mut sheet = vec![0; width * classes * n * 3];
         for place in 0..classes * COLUMNS {

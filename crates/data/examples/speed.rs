@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         splits: SplitFolders {
             train: "train".to_owned(),
             val: "val".to_owned(),
+            test: None,
         },
         exif_orientation: false,
         on_bad_image: OnBadImage::Error,

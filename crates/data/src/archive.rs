@@ -42,11 +42,12 @@ impl Default for Limits {
     }
 }
 
-/// Fetches `url`, unless its file already lies beside `target`, and unpacks it so that `target` has the folders `splits`.
+/// Fetches `url`, unless its file already lies beside `target`, and unpacks it so that `target` has
+/// all files and folders of one of the lists in `wanted`.
 pub(crate) fn fetch(
     url: &str,
     target: &Path,
-    splits: &[&str],
+    wanted: &[&[&str]],
     offline: bool,
     progress: &mut dyn Progress,
 ) -> Result<(), DataError> {
@@ -60,7 +61,7 @@ pub(crate) fn fetch(
         };
         graft_fetch::download(url, &file, &options, progress).map_err(DataError::Fetch)?;
     }
-    unpack(&file, target, splits, Limits::default(), progress)?;
+    unpack(&file, target, wanted, Limits::default(), progress)?;
     // What it held is in place; an archive that can't be deleted only takes space.
     let _ = fs::remove_file(&file);
     Ok(())
@@ -82,11 +83,11 @@ fn file_name(url: &str) -> String {
     }
 }
 
-/// Unpacks `archive` into a temporary folder and renames the part that has `splits` to `target`.
+/// Unpacks `archive` into a temporary folder and renames the part that has what is `wanted` to `target`.
 pub(crate) fn unpack(
     archive: &Path,
     target: &Path,
-    splits: &[&str],
+    wanted: &[&[&str]],
     limits: Limits,
     progress: &mut dyn Progress,
 ) -> Result<(), DataError> {
@@ -109,7 +110,7 @@ pub(crate) fn unpack(
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).map_err(io_error("create the folder", &folder))?;
     let result = extract(archive, &folder, limits, progress)
-        .and_then(|()| find_data(archive, &folder, &name, splits))
+        .and_then(|()| find_data(archive, &folder, &name, wanted))
         .and_then(|found| match fs::rename(&found, target) {
             // Another run was faster.
             Err(_) if target.is_dir() => Ok(()),
@@ -130,12 +131,12 @@ fn remove_stale(parent: &Path, prefix: &str) {
     }
 }
 
-/// The unpacked folder that has the splits: one named like the target, the whole archive, or its only folder.
+/// The unpacked folder that has what is wanted: one named like the target, the whole archive, or its only folder.
 fn find_data(
     archive: &Path,
     folder: &Path,
     name: &str,
-    splits: &[&str],
+    wanted: &[&[&str]],
 ) -> Result<PathBuf, DataError> {
     let mut top = BTreeSet::new();
     for entry in fs::read_dir(folder).map_err(io_error("read the folder", folder))? {
@@ -147,17 +148,21 @@ fn find_data(
     places.extend(top.iter().map(|name| folder.join(name)));
     places
         .into_iter()
-        .find(|place| splits.iter().all(|split| place.join(split).is_dir()))
+        .find(|place| {
+            let has = |names: &&[&str]| names.iter().all(|name| place.join(name).exists());
+            wanted.iter().any(has)
+        })
         .ok_or_else(|| {
             let top: Vec<String> = top.into_iter().collect();
+            let wanted: Vec<String> = wanted.iter().map(|names| names.join(" and ")).collect();
             failure(
                 archive,
                 format!(
                     "no folder in it has {}; at its top it has {}",
-                    splits.join(" and "),
+                    wanted.join(" or "),
                     crate::error::list(&top)
                 ),
-                "name the folders of the splits under `splits`, or unpack it by hand",
+                "check the address, name the folders of the splits under `splits`, or unpack it by hand",
             )
         })
 }

@@ -50,7 +50,7 @@ impl MemoryBudget {
 pub struct PictureCache {
     source: Arc<dyn Source>,
     budget: Arc<MemoryBudget>,
-    slots: [Vec<Mutex<Option<Arc<Picture>>>>; 2],
+    slots: [Vec<Mutex<Option<Arc<Picture>>>>; 3],
 }
 
 impl PictureCache {

@@ -112,7 +112,7 @@ fn decode_with<D: ImageDecoder>(
     Ok((to_rgb8(image), orientation))
 }
 
-/// JPEG: the ordinary kind by our own decoder, which gives libjpeg-turbo's (Pillow's) bits, everything else by zune-jpeg,
+/// JPEG: the usual kinds by our own decoder, which gives libjpeg-turbo's (Pillow's) bits, everything else by zune-jpeg,
 /// which is a third of a level away on average where the colours are subsampled.
 fn decode_jpeg(bytes: &[u8]) -> Result<(RgbImage, Orientation), DecodeError> {
     if let Some(decoded) = jpeg::decode(bytes, MAX_PIXELS)

@@ -17,6 +17,17 @@ pub enum DataError {
         /// Whether the experiment names an archive to fetch it from.
         has_url: bool,
     },
+    /// The list of the pictures is in none of the places.
+    #[error(
+        "there is no file `{path}`; looked for\n{}\nhint: say where it is with --data-dir or GRAFT_DATA_DIR",
+        lines(looked_up)
+    )]
+    MissingList {
+        /// The list as written in the experiment.
+        path: String,
+        /// Where it was looked for.
+        looked_up: Vec<PathBuf>,
+    },
     /// The folder is there, but a split's folder is not.
     #[error(
         "{} has no folder `{split_folder}` for the {split} split; it has {}\nhint: name the folder under `splits`",
@@ -25,7 +36,7 @@ pub enum DataError {
     MissingSplit {
         /// The data's folder.
         folder: PathBuf,
-        /// `train` or `val`.
+        /// `train`, `val` or `test`.
         split: &'static str,
         /// The split's folder as written.
         split_folder: String,
@@ -56,17 +67,19 @@ pub enum DataError {
     },
     /// The splits have different classes.
     #[error(
-        "the splits of {} have different classes: only in train: {}; only in val: {}\n\
+        "the splits of {} have different classes: only in train: {}; only in {split}: {}\n\
          hint: every class needs a folder in both",
-        folder.display(), list(only_train), list(only_val)
+        folder.display(), list(only_train), list(only_other)
     )]
     DifferentClasses {
         /// The data's folder.
         folder: PathBuf,
-        /// Classes without validation pictures.
+        /// The split that is not as the training split: `val` or `test`.
+        split: &'static str,
+        /// Classes without pictures in that split.
         only_train: Vec<String>,
         /// Classes without training pictures.
-        only_val: Vec<String>,
+        only_other: Vec<String>,
     },
     /// A name is not UTF-8, so that it can't be written into the results.
     #[error("the name of {} is not UTF-8\nhint: rename it", path.display())]
@@ -116,6 +129,28 @@ pub enum DataError {
         /// What to do.
         hint: &'static str,
     },
+    /// A file that is not what it should be.
+    #[error("{}: {reason}\nhint: {hint}", path.display())]
+    Format {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A line of a list of pictures is wrong.
+    #[error("{}:{line}: {reason}{}", path.display(), hint_line(hint.as_deref()))]
+    Line {
+        /// The list.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        reason: String,
+        /// What to do, if that is not plain.
+        hint: Option<String>,
+    },
     /// The keys of a source contradict each other or ask for nothing.
     #[error("{0}")]
     Spec(String),
@@ -161,6 +196,11 @@ pub(crate) fn list(names: &[String]) -> String {
             names.len() - SHOWN
         ),
     }
+}
+
+/// A hint in a line of its own.
+fn hint_line(hint: Option<&str>) -> String {
+    hint.map_or_else(String::new, |hint| format!("\nhint: {hint}"))
 }
 
 /// What to do about a missing folder.

@@ -1,24 +1,19 @@
 //! Folders of pictures, one per class, ordered as torchvision's `ImageFolder` orders them.
 
 use std::{
-    fs,
-    io::Read,
     path::{Path, PathBuf},
     sync::Mutex,
 };
 
 use graft_fetch::Progress;
-use rayon::prelude::*;
 
 use crate::{
-    DataError, DataFolders, ImageFolderSpec, OnBadImage, Picture, Source, Split, archive,
+    Answer, DataError, DataFolders, ImageFolderSpec, OnBadImage, Picture, Source, Split, archive,
     decode::{DecodeError, decode},
-    error::{io_error, list},
+    error::list,
+    file, place, unreadable,
     walk::{ClassFolder, class_folders},
 };
-
-/// Files that are larger than this are no pictures to train on.
-const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// Changes whenever the same files would be hashed differently.
 const FINGERPRINT_VERSION: &str = "graft image-folder 2";
@@ -28,9 +23,9 @@ const FINGERPRINT_VERSION: &str = "graft image-folder 2";
 pub struct ImageFolder {
     root: PathBuf,
     classes: Vec<String>,
-    splits: [Vec<Sample>; 2],
+    splits: [Vec<Sample>; 3],
     /// How many bytes of the names in each split are its folder.
-    split_lens: [usize; 2],
+    split_lens: [usize; 3],
     exif_orientation: bool,
     notes: Vec<String>,
     fingerprint: Mutex<Option<String>>,
@@ -47,19 +42,20 @@ struct Sample {
 impl ImageFolder {
     /// Finds the folder and lists its pictures.
     pub fn open(spec: &ImageFolderSpec, folders: &DataFolders) -> Result<Self, DataError> {
-        let root = locate(spec, folders).ok_or_else(|| DataError::MissingFolder {
-            path: spec.path.clone(),
-            looked_up: candidates(spec, folders),
-            has_url: spec.url.is_some(),
-        })?;
-        let train = class_folders(&root, "train", &spec.splits.train)?;
-        let val = class_folders(&root, "val", &spec.splits.val)?;
-        let classes = same_classes(&root, &train, &val)?;
+        let root = place::find_folder(&spec.path, folders)
+            .ok_or_else(|| place::missing(&spec.path, spec.url.is_some(), folders))?;
+        let mut splits: [Vec<ClassFolder>; 3] = Default::default();
+        for split in Split::ALL {
+            if let Some(folder) = spec.splits.of(split) {
+                splits[split as usize] = class_folders(&root, split.name(), folder)?;
+            }
+        }
+        let classes = same_classes(&root, &splits)?;
         let mut folder = Self {
-            splits: [samples(&train), samples(&val)],
-            split_lens: [&train, &val]
-                .map(|classes| classes.first().map_or(0, |class| class.split_len)),
-            notes: no_picture_notes(&train, &val),
+            split_lens: [0, 1, 2]
+                .map(|split: usize| splits[split].first().map_or(0, |class| class.split_len)),
+            notes: no_picture_notes(&splits),
+            splits: splits.map(|classes| samples(&classes)),
             root,
             classes,
             exif_orientation: spec.exif_orientation,
@@ -75,15 +71,10 @@ impl ImageFolder {
     fn leave_out_unreadable(&mut self) -> Result<(), DataError> {
         let mut skipped = Vec::new();
         for split in Split::ALL {
-            let reasons: Vec<Option<String>> = (0..self.len(split))
-                .into_par_iter()
-                .map(|index| match self.load(split, index) {
-                    Ok(_) => None,
-                    Err(DataError::BadPicture { reason, .. }) => Some(reason.to_string()),
-                    Err(DataError::Io { source, .. }) => Some(source.to_string()),
-                    Err(other) => Some(other.to_string()),
-                })
-                .collect();
+            if self.is_empty(split) {
+                continue;
+            }
+            let reasons = unreadable::reasons(self, split);
             let samples = std::mem::take(&mut self.splits[split as usize]);
             for (sample, reason) in samples.into_iter().zip(reasons) {
                 match reason {
@@ -102,16 +93,7 @@ impl ImageFolder {
                 }
             }
         }
-        match skipped.len() {
-            0 => {}
-            1 => self
-                .notes
-                .push(format!("1 unreadable picture left out: {}", skipped[0])),
-            n => self.notes.push(format!(
-                "{n} unreadable pictures left out: {}",
-                list(&skipped)
-            )),
-        }
+        self.notes.extend(unreadable::note(&skipped));
         Ok(())
     }
 
@@ -130,8 +112,8 @@ impl Source for ImageFolder {
         self.splits[split as usize].len()
     }
 
-    fn label(&self, split: Split, index: usize) -> u32 {
-        self.splits[split as usize][index].label
+    fn answer(&self, split: Split, index: usize) -> Answer {
+        Answer::Class(self.splits[split as usize][index].label)
     }
 
     fn name(&self, split: Split, index: usize) -> String {
@@ -162,6 +144,10 @@ impl Source for ImageFolder {
             part(class.as_bytes());
         }
         for split in Split::ALL {
+            // The hash of two splits is what it was before there were three.
+            if split == Split::Test && !self.has_test() {
+                continue;
+            }
             part(split.name().as_bytes());
             for index in 0..self.len(split) {
                 let sample = &self.splits[split as usize][index];
@@ -190,58 +176,40 @@ pub(crate) fn ensure_present(
     let Some(url) = &spec.url else {
         return Ok(());
     };
-    if locate(spec, folders).is_some() {
+    if place::find_folder(&spec.path, folders).is_some() {
         return Ok(());
     }
     let target = folders.download_into.join(&spec.path);
-    let splits = [spec.splits.train.as_str(), spec.splits.val.as_str()];
-    archive::fetch(url, &target, &splits, folders.offline, progress)
+    let splits = Split::ALL.map(|split| spec.splits.of(split));
+    let splits: Vec<&str> = splits.into_iter().flatten().collect();
+    archive::fetch(url, &target, &[&splits], folders.offline, progress)
 }
 
-/// The places where the folder may be.
-fn candidates(spec: &ImageFolderSpec, folders: &DataFolders) -> Vec<PathBuf> {
-    if Path::new(&spec.path).is_absolute() {
-        return vec![PathBuf::from(&spec.path)];
-    }
-    let mut places: Vec<PathBuf> = Vec::new();
-    for folder in folders.search.iter().chain([&folders.download_into]) {
-        let place = folder.join(&spec.path);
-        if !places.contains(&place) {
-            places.push(place);
-        }
-    }
-    places
-}
-
-/// The first place that has the folder.
-fn locate(spec: &ImageFolderSpec, folders: &DataFolders) -> Option<PathBuf> {
-    candidates(spec, folders)
-        .into_iter()
-        .find(|place| place.is_dir())
-}
-
-/// The classes, if both splits have the same.
-fn same_classes(
-    root: &Path,
-    train: &[ClassFolder],
-    val: &[ClassFolder],
-) -> Result<Vec<String>, DataError> {
+/// The classes, if all splits that are there have the same.
+fn same_classes(root: &Path, splits: &[Vec<ClassFolder>; 3]) -> Result<Vec<String>, DataError> {
     let missing = |from: &[ClassFolder], other: &[ClassFolder]| -> Vec<String> {
         from.iter()
             .filter(|class| other.iter().all(|other| other.name != class.name))
             .map(|class| class.name.clone())
             .collect()
     };
-    let (only_train, only_val) = (missing(train, val), missing(val, train));
-    if only_train.is_empty() && only_val.is_empty() {
-        Ok(train.iter().map(|class| class.name.clone()).collect())
-    } else {
-        Err(DataError::DifferentClasses {
-            folder: root.to_owned(),
-            only_train,
-            only_val,
-        })
+    let train = &splits[Split::Train as usize];
+    for split in [Split::Val, Split::Test] {
+        let other = &splits[split as usize];
+        if split == Split::Test && other.is_empty() {
+            continue;
+        }
+        let (only_train, only_other) = (missing(train, other), missing(other, train));
+        if !only_train.is_empty() || !only_other.is_empty() {
+            return Err(DataError::DifferentClasses {
+                folder: root.to_owned(),
+                split: split.name(),
+                only_train,
+                only_other,
+            });
+        }
     }
+    Ok(train.iter().map(|class| class.name.clone()).collect())
 }
 
 /// The pictures of all classes in order.
@@ -258,10 +226,10 @@ fn samples(classes: &[ClassFolder]) -> Vec<Sample> {
 }
 
 /// What to tell about files that are no pictures.
-fn no_picture_notes(train: &[ClassFolder], val: &[ClassFolder]) -> Vec<String> {
-    let others: Vec<String> = train
+fn no_picture_notes(splits: &[Vec<ClassFolder>; 3]) -> Vec<String> {
+    let others: Vec<String> = splits
         .iter()
-        .chain(val)
+        .flatten()
         .flat_map(|class| class.others.iter().cloned())
         .collect();
     match others.len() {
@@ -280,25 +248,9 @@ pub fn read_picture(path: &Path, exif_orientation: bool) -> Result<Picture, Data
     })
 }
 
-/// The bytes of a regular file of reasonable size.
-fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
-    // Asked before opening: opening a pipe would wait for a writer.
-    let metadata = fs::metadata(path).map_err(io_error("read", path))?;
-    let refuse = |reason: &str| {
-        io_error("read", path)(std::io::Error::other(format!(
-            "{reason}; delete or replace it"
-        )))
-    };
-    if !metadata.is_file() {
-        return Err(refuse("it is no regular file"));
-    }
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(refuse("it is larger than 1 GiB"));
-    }
-    let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    fs::File::open(path)
-        .and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes))
-        .map_err(io_error("read", path))?;
+/// The bytes of a picture's file.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, DataError> {
+    let bytes = file::read(path)?;
     if bytes.is_empty() {
         return Err(DataError::BadPicture {
             path: path.to_owned(),

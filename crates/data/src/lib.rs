@@ -6,33 +6,48 @@
 
 mod archive;
 mod cache;
+mod cifar10;
 mod decode;
 mod error;
+mod file;
 mod folder;
 mod generated;
 mod jpeg;
 mod loader;
+mod parts;
 mod picture;
+mod picture_list;
+mod place;
 mod sample;
 mod source;
+mod source_spec;
 mod spec;
+mod step;
+mod subset;
 mod transform;
+mod unreadable;
 mod walk;
 
 pub use cache::{MemoryBudget, PictureCache};
+pub use cifar10::Cifar10;
 pub use decode::{DecodeError, MAX_PIXELS, decode};
 pub use error::DataError;
 pub use folder::{ImageFolder, read_picture};
 pub use generated::Generated;
 pub use loader::{Batch, Batches, Loader, LoaderOptions};
+pub use parts::{Amount, draw_parts};
 pub use picture::Picture;
+pub use picture_list::PictureList;
 pub use sample::sample_jpeg;
-pub use source::{DataFolders, Source, Split, ensure_present, open};
-pub use spec::{
-    DataSpec, GeneratedSpec, GeneratedTask, ImageFolderSpec, OnBadImage, SourceSpec, SplitFolders,
-    Step, StepError, TransformSpec, Views, view,
+pub use source::{Answer, DataFolders, Source, Split, Target, ensure_present, open};
+pub use source_spec::{
+    Cifar10Spec, CsvSpec, GeneratedSpec, GeneratedTask, ImageFolderSpec, OnBadImage, SourceSpec,
+    SplitFolders,
 };
+pub use spec::{DataSpec, TransformSpec, Views, view};
+pub use step::{Border, Filter, Jitter, Step, StepError};
+pub use subset::Subset;
 pub use transform::{
     Crop, Mode, Normalization, Scratch, Transform, TransformError, random_resized_crop,
 };
-pub use walk::picture_files;
+pub use walk::{files, picture_files};

@@ -13,16 +13,19 @@ use std::{
 use graft_stream::{Purpose, Stream};
 
 use crate::{
-    DataError, Mode, Picture, PictureCache, Scratch, Source, Split, Transform, spec::view_draws,
+    Answer, DataError, Mode, Picture, PictureCache, Scratch, Source, Split, Transform,
+    spec::view_draws,
 };
 
-/// Inputs of a network with their labels.
+/// Inputs of a network with what is to be told about them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// (n, size, size, 3), row-major.
     pub pixels: Vec<f32>,
-    /// n labels.
+    /// n labels; none if the target is a number.
     pub labels: Vec<u32>,
+    /// n numbers; none if the targets are classes.
+    pub numbers: Vec<f32>,
     /// Which pictures of the split these are.
     pub indices: Vec<usize>,
     /// Side of the inputs in pixels.
@@ -44,6 +47,8 @@ pub struct LoaderOptions {
 #[derive(Clone)]
 pub struct Loader {
     workshop: Arc<Workshop>,
+    /// The training pictures that are learnt from, if not all.
+    kept: Option<Arc<[usize]>>,
     options: LoaderOptions,
 }
 
@@ -52,7 +57,7 @@ struct Workshop {
     cache: Arc<PictureCache>,
     transform: Transform,
     /// Inputs of evaluation before normalisation; they never change.
-    views: [Vec<Mutex<Option<Picture>>>; 2],
+    views: [Vec<Mutex<Option<Picture>>>; 3],
 }
 
 /// Where the random steps of a pass draw from.
@@ -100,6 +105,7 @@ impl Loader {
                 transform,
                 views,
             }),
+            kept: None,
             options: LoaderOptions {
                 batch_size: options.batch_size.max(1),
                 look_ahead: options.look_ahead.max(1),
@@ -118,11 +124,30 @@ impl Loader {
         &self.workshop.transform
     }
 
+    /// A loader of these training pictures alone, given by their places in the split. Everywhere else pictures go by the
+    /// same places as before, so that what is kept of them serves all subsets.
+    #[must_use]
+    pub fn with_train(self, kept: Option<Vec<usize>>) -> Self {
+        Self {
+            kept: kept.map(Arc::from),
+            ..self
+        }
+    }
+
+    /// The number of pictures that a pass over a split has.
+    pub fn pictures(&self, split: Split) -> usize {
+        match (&self.kept, split) {
+            (Some(kept), Split::Train) => kept.len(),
+            _ => self.source().len(split),
+        }
+    }
+
     /// A loader of the same pictures in batches of another size.
     #[must_use]
     pub fn in_batches_of(&self, batch_size: usize, look_ahead: usize) -> Self {
         Self {
             workshop: Arc::clone(&self.workshop),
+            kept: self.kept.clone(),
             options: LoaderOptions {
                 batch_size: batch_size.max(1),
                 look_ahead: look_ahead.max(1),
@@ -133,8 +158,12 @@ impl Loader {
 
     /// The training pictures in the order of an epoch (from 1): the permutation of (seed, Shuffle, [repeat, epoch]).
     pub fn train_order(&self, seed: u64, repeat: u64, epoch: u64) -> Vec<usize> {
-        let n = self.source().len(Split::Train);
-        Stream::new(seed, Purpose::Shuffle, &[repeat, epoch]).permutation(n)
+        let n = self.pictures(Split::Train);
+        let order = Stream::new(seed, Purpose::Shuffle, &[repeat, epoch]).permutation(n);
+        match &self.kept {
+            Some(kept) => order.into_iter().map(|place| kept[place]).collect(),
+            None => order,
+        }
     }
 
     /// The batches of a training epoch (from 1) from number `skip_batches` on, in the order of [`Self::train_order`].
@@ -157,7 +186,11 @@ impl Loader {
 
     /// The pictures of a split in order, with the fixed steps of evaluation.
     pub fn evaluation(&self, split: Split) -> Batches {
-        self.evaluation_of(split, (0..self.source().len(split)).collect())
+        let pictures = match (&self.kept, split) {
+            (Some(kept), Split::Train) => kept.to_vec(),
+            _ => (0..self.source().len(split)).collect(),
+        };
+        self.evaluation_of(split, pictures)
     }
 
     /// These pictures of a split, with the fixed steps of evaluation.
@@ -167,7 +200,7 @@ impl Loader {
 
     /// The number of batches in a pass over a split.
     pub fn batches(&self, split: Split) -> usize {
-        self.source().len(split).div_ceil(self.options.batch_size)
+        self.pictures(split).div_ceil(self.options.batch_size)
     }
 
     /// Starts a pass.
@@ -195,7 +228,8 @@ impl Workshop {
         let input_len = self.transform.input_len();
         let mut batch = Batch {
             pixels: vec![0.0; places.len() * input_len],
-            labels: Vec::with_capacity(places.len()),
+            labels: Vec::new(),
+            numbers: Vec::new(),
             indices: Vec::with_capacity(places.len()),
             size: self.transform.size(),
         };
@@ -207,9 +241,10 @@ impl Workshop {
                 return Some(Err(error));
             }
             let index = pass.order[place];
-            batch
-                .labels
-                .push(self.cache.source().label(pass.split, index));
+            match self.cache.source().answer(pass.split, index) {
+                Answer::Class(label) => batch.labels.push(label),
+                Answer::Number(number) => batch.numbers.push(number),
+            }
             batch.indices.push(index);
         }
         Some(Ok(batch))

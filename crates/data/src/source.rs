@@ -6,8 +6,10 @@ use graft_fetch::Progress;
 
 use crate::{
     DataError, Picture, SourceSpec,
+    cifar10::{self, Cifar10},
     folder::{self, ImageFolder},
     generated::Generated,
+    picture_list::PictureList,
 };
 
 /// A part of the pictures.
@@ -15,19 +17,22 @@ use crate::{
 pub enum Split {
     /// The pictures that the network learns from.
     Train,
-    /// The pictures that it is judged by.
+    /// The pictures that it is judged by while it learns.
     Val,
+    /// The pictures that it is judged by once, in the end. Not every source has them.
+    Test,
 }
 
 impl Split {
-    /// Both splits.
-    pub const ALL: [Self; 2] = [Self::Train, Self::Val];
+    /// All splits; the number of one is its place here.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Val, Self::Test];
 
-    /// `train` or `val`.
+    /// `train`, `val` or `test`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
             Self::Val => "val",
+            Self::Test => "test",
         }
     }
 }
@@ -38,18 +43,66 @@ impl fmt::Display for Split {
     }
 }
 
-/// Labelled pictures in two splits with the same classes.
+/// What a network is to tell about a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// The class that it belongs to.
+    Classes,
+    /// A number: a regression.
+    Number,
+}
+
+/// What is to be told about one picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Answer {
+    /// The index of its class.
+    Class(u32),
+    /// A finite number.
+    Number(f32),
+}
+
+impl Answer {
+    /// The index of the class, if it is one.
+    pub fn class(self) -> Option<u32> {
+        match self {
+            Self::Class(label) => Some(label),
+            Self::Number(_) => None,
+        }
+    }
+
+    /// The number, if it is one.
+    pub fn number(self) -> Option<f32> {
+        match self {
+            Self::Class(_) => None,
+            Self::Number(number) => Some(number),
+        }
+    }
+}
+
+/// Pictures in splits, each with a class or with a number. All splits have the same classes.
 pub trait Source: Send + Sync {
-    /// The names of the classes; a label is an index into them.
+    /// What is to be told about the pictures: the kind of every [`Self::answer`].
+    fn target(&self) -> Target {
+        Target::Classes
+    }
+    /// The names of the classes; a label is an index into them. Empty if the target is a number.
     fn classes(&self) -> &[String];
-    /// The number of pictures of a split.
+    /// The number of pictures of a split; 0 of the test split if there is none. The other splits have at least one.
     fn len(&self, split: Split) -> usize;
     /// Whether a split has no pictures.
     fn is_empty(&self, split: Split) -> bool {
         self.len(split) == 0
     }
-    /// The label of a picture.
-    fn label(&self, split: Split, index: usize) -> u32;
+    /// Whether there is a test split.
+    fn has_test(&self) -> bool {
+        !self.is_empty(Split::Test)
+    }
+    /// What is to be told about a picture.
+    fn answer(&self, split: Split, index: usize) -> Answer;
+    /// The label of a picture; `None` if the target is a number.
+    fn label(&self, split: Split, index: usize) -> Option<u32> {
+        self.answer(split, index).class()
+    }
     /// The name of a picture: its path below the source's folder with `/`, or `source/train/00012`.
     fn name(&self, split: Split, index: usize) -> String;
     /// Decodes or draws a picture.
@@ -79,6 +132,8 @@ pub struct DataFolders {
 pub fn open(spec: &SourceSpec, folders: &DataFolders) -> Result<Arc<dyn Source>, DataError> {
     Ok(match spec {
         SourceSpec::ImageFolder(spec) => Arc::new(ImageFolder::open(spec, folders)?),
+        SourceSpec::Csv(spec) => Arc::new(PictureList::open(spec, folders)?),
+        SourceSpec::Cifar10(spec) => Arc::new(Cifar10::open(spec, folders)?),
         SourceSpec::Generated(spec) => Arc::new(Generated::new(spec)?),
     })
 }
@@ -91,6 +146,7 @@ pub fn ensure_present(
 ) -> Result<(), DataError> {
     match spec {
         SourceSpec::ImageFolder(spec) => folder::ensure_present(spec, folders, progress),
-        SourceSpec::Generated(_) => Ok(()),
+        SourceSpec::Cifar10(spec) => cifar10::ensure_present(spec, folders, progress),
+        SourceSpec::Csv(_) | SourceSpec::Generated(_) => Ok(()),
     }
 }

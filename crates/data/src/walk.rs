@@ -63,12 +63,19 @@ pub(crate) fn class_folders(
 
 /// The files in a folder and in those below it whose names end like a picture's, sorted by their paths.
 pub fn picture_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    Ok(files(folder)?.0)
+}
+
+/// The files in a folder and in those below it, sorted by their paths: those whose names end like a picture's, and the
+/// others.
+pub fn files(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>), DataError> {
     let mut folders = Vec::new();
     walk(folder, &mut Vec::new(), &mut folders)?;
     let files = folders.into_iter().flat_map(|(_, files)| files);
-    let mut pictures: Vec<PathBuf> = files.filter(|file| is_picture(file)).collect();
+    let (mut pictures, mut others): (Vec<_>, Vec<_>) = files.partition(|file| is_picture(file));
     pictures.sort();
-    Ok(pictures)
+    others.sort();
+    Ok((pictures, others))
 }
 
 /// One class.

@@ -31,6 +31,7 @@ impl Tree {
                 splits: SplitFolders {
                     train: "train".to_owned(),
                     val: "val".to_owned(),
+                    test: None,
                 },
                 exif_orientation: false,
                 on_bad_image: OnBadImage::Error,
@@ -115,7 +116,12 @@ fn the_order_is_image_folders() {
     tree.write("train/b/note.txt", b"");
     let source = tree.open().unwrap();
     let found: Vec<(u32, String)> = (0..source.len(Split::Train))
-        .map(|i| (source.label(Split::Train, i), source.name(Split::Train, i)))
+        .map(|i| {
+            (
+                source.label(Split::Train, i).unwrap(),
+                source.name(Split::Train, i),
+            )
+        })
         .collect();
     let expected: Vec<(u32, String)> = expected
         .iter()
@@ -181,12 +187,53 @@ fn the_fingerprint_does_not_see_what_the_split_folders_are_called() {
     tree.spec.splits = SplitFolders {
         train: "./parts/learning/".to_owned(),
         val: "valid".to_owned(),
+        test: None,
     };
     assert_eq!(tree.open().unwrap().fingerprint().unwrap(), base);
     // The same folders the other way round are other data.
     let splits = &mut tree.spec.splits;
     std::mem::swap(&mut splits.train, &mut splits.val);
     assert_ne!(tree.open().unwrap().fingerprint().unwrap(), base);
+}
+
+/// Computed before there were test splits. Trials that are finished would be run again if it changed.
+#[test]
+fn a_test_split_adds_to_the_fingerprint_and_nothing_else_does() {
+    let mut tree = Tree::small();
+    for name in [
+        "train/ants/1.png",
+        "train/bees/1.png",
+        "val/ants/2.png",
+        "val/bees/2.png",
+    ] {
+        tree.write(name, name.as_bytes());
+    }
+    let base = tree.open().unwrap().fingerprint().unwrap();
+    assert_eq!(
+        base,
+        "bd9e84792d1a29adda7a07dee38cc0f779a6eaf45561fe279eea1ac81975ae07"
+    );
+    tree.picture("test/ants/3.png");
+    tree.picture("test/bees/3.png");
+    assert_eq!(tree.open().unwrap().fingerprint().unwrap(), base);
+    tree.spec.splits.test = Some("test".to_owned());
+    let source = tree.open().unwrap();
+    assert_eq!((source.has_test(), source.len(Split::Test)), (true, 2));
+    assert_eq!(source.name(Split::Test, 1), "test/bees/3.png");
+    assert_eq!(source.label(Split::Test, 1), Some(1));
+    assert_ne!(source.fingerprint().unwrap(), base);
+    tree.picture("test/wasps/3.png");
+    let text = tree.error();
+    assert!(
+        text.contains("only in train: none; only in test: wasps"),
+        "{text}"
+    );
+    tree.spec.splits.test = Some("tests".to_owned());
+    let text = tree.error();
+    assert!(
+        text.contains("no folder `tests` for the test split"),
+        "{text}"
+    );
 }
 
 #[test]

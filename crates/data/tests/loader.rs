@@ -6,9 +6,9 @@ use std::sync::{
 };
 
 use graft_data::{
-    Batch, DataError, Generated, GeneratedSpec, GeneratedTask, Loader, LoaderOptions, MemoryBudget,
-    Mode, Normalization, Picture, PictureCache, Scratch, Source, Split, Step, Transform,
-    TransformSpec, Views, view,
+    Answer, Batch, DataError, Generated, GeneratedSpec, GeneratedTask, Loader, LoaderOptions,
+    MemoryBudget, Mode, Normalization, Picture, PictureCache, Scratch, Source, Split, Step,
+    Transform, TransformSpec, Views, view,
 };
 use graft_stream::{Purpose, Stream};
 
@@ -28,6 +28,7 @@ impl Counting {
                 side: 20,
                 train,
                 val: 7,
+                test: 0,
                 seed: 3,
             })
             .unwrap(),
@@ -45,8 +46,8 @@ impl Source for Counting {
     fn len(&self, split: Split) -> usize {
         self.inner.len(split)
     }
-    fn label(&self, split: Split, index: usize) -> u32 {
-        self.inner.label(split, index)
+    fn answer(&self, split: Split, index: usize) -> Answer {
+        self.inner.answer(split, index)
     }
     fn name(&self, split: Split, index: usize) -> String {
         self.inner.name(split, index)
@@ -125,7 +126,7 @@ fn order_and_draws_are_those_of_the_streams() {
             (16, batch.labels.len() * 3 * 256)
         );
         for (k, &index) in batch.indices.iter().enumerate() {
-            assert_eq!(batch.labels[k], source.label(Split::Train, index));
+            assert_eq!(Some(batch.labels[k]), source.label(Split::Train, index));
             let mut expected = vec![0.0; 3 * 256];
             let mut stream = Stream::new(5, Purpose::Augment, &[1, 2, index as u64]);
             let picture = source.inner.load(Split::Train, index).unwrap();

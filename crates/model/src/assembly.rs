@@ -1,6 +1,9 @@
 //! A network put together from stages: where its backbone can be cut and frozen, and what comes on top.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Range,
+};
 
 use candle_core::{Result, Tensor};
 
@@ -279,6 +282,35 @@ impl Stages {
     pub(crate) fn up_to(&self, name: &str) -> std::result::Result<usize, OptionError> {
         let kept = &self.names[..self.backbone.len()];
         find(kept, "freeze", name).map(|last| last + 1)
+    }
+
+    /// What the learning rate of each stage is multiplied with.
+    pub(crate) fn rates(
+        &self,
+        decay: Option<f64>,
+        layers: &BTreeMap<String, f64>,
+    ) -> std::result::Result<Vec<f64>, OptionError> {
+        let kept = &self.names[..self.backbone.len()];
+        for name in layers.keys() {
+            find(kept, "layer_lr", name)?;
+        }
+        // Those that have something to learn.
+        let weighted: BTreeSet<usize> = self
+            .owners
+            .values()
+            .filter_map(|owner| match owner {
+                Owner::Stage(stage) => Some(*stage),
+                Owner::Auxiliary(_) | Owner::Head => None,
+            })
+            .collect();
+        let rate = |(stage, name): (usize, &String)| {
+            let behind = weighted.range(stage + 1..).count() + 1;
+            let decayed = decay.map_or(1.0, |decay| decay.powi(behind as i32));
+            let named = layers.iter().filter(|(layer, _)| belongs(name, layer));
+            let inner = named.max_by_key(|(layer, _)| layer.len());
+            decayed * inner.map_or(1.0, |(_, factor)| *factor)
+        };
+        Ok(kept.iter().enumerate().map(rate).collect())
     }
 
     /// Runs some stages. Those that train give what their second classifiers found to the pass.

@@ -1,6 +1,7 @@
 //! A backbone and its head: built, filled with weights, set up for transfer, run.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, HashSet},
     sync::Arc,
 };
@@ -13,7 +14,7 @@ use crate::{
     Parameter, Part, Pass, ShapeMismatch, Summary, TransferMode, TransferSpec, WeightFile,
     assembly::{Assembly, Owner, Stages},
     registry::{BuildError, Dimensions, Entry, find},
-    summary::Trace,
+    summary::{LayerRow, Trace},
     weights::Fit,
 };
 
@@ -28,6 +29,8 @@ pub struct Network {
     transfer: TransferSpec,
     /// Stages from the pictures on that stay as they are.
     frozen: usize,
+    /// What the learning rate of each stage is multiplied with.
+    rates: Vec<f64>,
     dimensions: Dimensions,
     init: Init,
     device: Device,
@@ -134,6 +137,7 @@ impl Network {
             left_out,
             transfer: TransferSpec::of(TransferMode::FineTune),
             frozen: 0,
+            rates: Vec::new(),
             dimensions,
             init,
             device: device.clone(),
@@ -145,16 +149,16 @@ impl Network {
         self.entry
     }
 
-    /// Checks that a network can be cut as `spec` says, and frozen up to `freeze`, for pictures of `size` × `size` pixels.
+    /// Checks that a network can be cut as `spec` says, and has the layers that `transfer` names, for pictures of `size` × `size`
+    /// pixels.
     ///
     /// # Errors
     /// As [`Network::build`] and [`Network::set_transfer`].
-    pub fn check(spec: &ModelSpec, freeze: Option<&str>, size: usize) -> Result<(), ModelError> {
+    pub fn check(spec: &ModelSpec, transfer: &TransferSpec, size: usize) -> Result<(), ModelError> {
         let dimensions = Dimensions { classes: 2, size };
         let init = Init { seed: 0, repeat: 0 };
-        let network = Self::assemble(spec, dimensions, init, &Device::Cpu, false)?;
-        let found = freeze.map(|layer| network.layers.up_to(layer)).transpose();
-        found.map(drop).map_err(|error| network.option_error(error))
+        let mut network = Self::assemble(spec, dimensions, init, &Device::Cpu, false)?;
+        network.set_transfer(transfer)
     }
 
     /// How many classes it tells apart.
@@ -236,7 +240,12 @@ impl Network {
         if self.entry.extractor {
             check_extractor(transfer).map_err(|error| self.option_error(error))?;
         }
+        let rates = self
+            .layers
+            .rates(transfer.layer_decay, &transfer.layer_lr)
+            .map_err(|error| self.option_error(error))?;
         self.frozen = frozen.map_err(|error| self.option_error(error))?;
+        self.rates = rates;
         self.transfer = transfer.clone();
         for parameter in &self.parameters {
             parameter.set_trainable(match self.layers.owner(&parameter.name) {
@@ -272,9 +281,11 @@ impl Network {
 
     /// What the learning rate of this parameter is multiplied with.
     pub fn learning_rate_factor(&self, parameter: &Parameter) -> f64 {
-        match parameter.part {
-            Part::Backbone => 1.0,
-            Part::Head => self.transfer.head_lr,
+        match self.layers.owner(&parameter.name) {
+            // Nothing is set for a network that was just built.
+            Owner::Stage(stage) => self.rates.get(stage).copied().unwrap_or(1.0),
+            Owner::Auxiliary(_) | Owner::Head if parameter.part == Part::Backbone => 1.0,
+            Owner::Auxiliary(_) | Owner::Head => self.transfer.head_lr,
         }
     }
 
@@ -471,7 +482,8 @@ impl Network {
         pixels.saturating_mul(maps).saturating_mul(4)
     }
 
-    /// The layers with their shapes for a batch of `batch` pictures, found by running one evaluation pass.
+    /// The layers with their shapes for a batch of `batch` pictures, found by running one evaluation pass. Second
+    /// classifiers, which only training uses, come last, without multiplications.
     ///
     /// # Errors
     /// When one layer would take more than 8 GiB, by a rough estimate.
@@ -491,10 +503,24 @@ impl Network {
         let x = x.map_err(ModelError::tensor("make an input for the summary"))?;
         let (tape, trace) = (Tape::disabled(), Trace::default());
         self.forward(&x, &Pass::evaluation(&tape).with_trace(&trace))?;
+        let mut layers = trace.into_rows();
+        if !self.entry.auxiliary.is_empty() {
+            // They are a part of the network while it trains, and do nothing in a forward pass.
+            let (found, trace) = (RefCell::default(), Trace::default());
+            let pass = Pass::evaluation(&tape).with_auxiliaries(&found);
+            self.forward(&x, &pass.with_trace(&trace))?;
+            let known: HashSet<String> = layers.iter().map(|row| row.name.clone()).collect();
+            let more = trace.into_rows().into_iter();
+            let more = more.filter(|row| !known.contains(&row.name));
+            layers.extend(more.map(|row| LayerRow {
+                multiply_adds: 0,
+                ..row
+            }));
+        }
         Ok(Summary {
             kind: self.entry.name,
             input: vec![batch, 3, size, size],
-            layers: trace.into_rows(),
+            layers,
             buffers: self
                 .buffers
                 .iter()

@@ -1,6 +1,6 @@
 //! What an experiment says about its networks: the kind, its weights and how they are transferred.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,13 @@ pub struct TransferSpec {
     /// The last layer of the backbone, such as `layer2`, that stays as it is although the backbone trains. `None` for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze: Option<String>,
+    /// Multiplies the learning rate of each layer of the backbone once for every layer behind it, the head included, as timm's
+    /// `layer_decay`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer_decay: Option<f64>,
+    /// Multiplies the learning rate of layers of the backbone, such as `layer1`, by these; of nested ones the inner counts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub layer_lr: BTreeMap<String, f64>,
 }
 
 impl TransferSpec {
@@ -67,6 +74,8 @@ impl TransferSpec {
             batch_norm,
             head_lr: 1.0,
             freeze: None,
+            layer_decay: None,
+            layer_lr: BTreeMap::new(),
         }
     }
 }

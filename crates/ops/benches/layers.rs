@@ -164,6 +164,7 @@ fn wide_linear(criterion: &mut Criterion) -> Result<()> {
             lr: 1e-6,
             momentum: 0.9,
             weight_decay: 0.0,
+            ..SgdStep::default()
         };
         measure(&mut group, "forward", || {
             linear(&Tape::disabled(), &x, &weight, None)?;

@@ -15,8 +15,10 @@
 )]
 
 mod activation;
+mod adam;
 mod batch_norm;
 mod check;
+mod clip;
 mod conv2d;
 mod cross_entropy;
 mod dropout;
@@ -24,12 +26,14 @@ mod kernel;
 mod lanes;
 mod layer;
 mod linear;
+mod mean_squared_error;
 mod memory;
 mod microkernel;
 mod output;
 mod parallel;
 mod pool;
 mod reduce;
+mod rmsprop;
 mod scale;
 mod scratch;
 mod sgd;
@@ -44,21 +48,25 @@ pub use activation::{
     Activation, activate, activate_in_place, hardsigmoid, hardswish, relu, relu_in_place, relu6,
     sigmoid, silu,
 };
+pub use adam::{AdamStep, adam_step};
 pub use batch_norm::{
     Affine, BatchStatistics, Then, batch_norm_eval, batch_norm_eval_then, batch_norm_train,
     batch_norm_train_then, update_running,
 };
+pub use clip::Clipping;
 pub use conv2d::{Conv2d, conv2d};
-pub use cross_entropy::cross_entropy;
+pub use cross_entropy::{Weighing, cross_entropy, weighted_cross_entropy};
 pub use dropout::dropout;
 pub use linear::linear;
+pub use mean_squared_error::mean_squared_error;
 pub use memory::{Allocator, keep_freed_memory};
 pub use pool::{
     Pool2d, adaptive_avg_pool2d, avg_pool2d, global_avg_pool, max_pool2d, max_pool2d_relu,
 };
+pub use rmsprop::{RmspropStep, rmsprop_step};
 pub use scale::scale_channels;
 pub use sgd::{SgdStep, sgd_step, sgd_step_along};
 pub use shape::{add, cat, cat_relu, flatten, reshape};
 pub use softmax::softmax;
 pub use tape::{Gradients, Tape};
-pub use weighted::add_scaled;
+pub use weighted::{add_scaled, lerp};

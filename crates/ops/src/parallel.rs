@@ -38,6 +38,26 @@ pub(crate) fn for_each_chunk<T: Send>(
     });
 }
 
+/// Calls `change(param, state, start)` for chunks of a parameter and of its state, on several threads.
+pub(crate) fn in_chunks<const N: usize>(
+    param: &mut [f32],
+    state: [&mut [f32]; N],
+    change: impl Fn(&mut [f32], [&mut [f32]; N], usize) + Send + Sync,
+) {
+    const CHUNK: usize = 1 << 15;
+    let total = param.len();
+    let (params, states) = (SharedMut::new(param), state.map(SharedMut::new));
+    for_each(total.div_ceil(CHUNK), 2 * total, |i| {
+        let start = i * CHUNK;
+        let len = CHUNK.min(total - start);
+        // SAFETY: chunks are disjoint and each is visited once.
+        unsafe {
+            let state = std::array::from_fn(|k| states[k].slice(start, len));
+            change(params.slice(start, len), state, start);
+        }
+    });
+}
+
 /// A mutable slice that several pieces of work write to at once, each to its own elements.
 pub(crate) struct SharedMut<'a, T> {
     start: *mut T,

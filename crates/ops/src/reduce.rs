@@ -30,6 +30,34 @@ pub(crate) fn column_sums(values: &[f32], columns: usize) -> Vec<f32> {
     totals.into_iter().map(|total| total as f32).collect()
 }
 
+/// The sum of the squares of all values.
+pub(crate) fn sum_of_squares(values: &[f32]) -> f64 {
+    const PIECE: usize = 1 << 15;
+    let mut sums = vec![0f64; values.len().div_ceil(PIECE)];
+    for_each_chunk(&mut sums, 1, values.len(), |i, sum| {
+        let start = i * PIECE;
+        sum[0] = squares(&values[start..values.len().min(start + PIECE)]);
+    });
+    sums.into_iter().sum()
+}
+
+vectorized! {
+    /// Added up in lanes.
+    fn squares(values: &[f32]) -> f64 {
+        let mut lanes = [0f64; LANES];
+        let whole = values.chunks_exact(LANES);
+        for (lane, value) in lanes.iter_mut().zip(whole.remainder()) {
+            *lane += f64::from(*value) * f64::from(*value);
+        }
+        for values in whole {
+            for (lane, value) in lanes.iter_mut().zip(values) {
+                *lane += f64::from(*value) * f64::from(*value);
+            }
+        }
+        lanes.into_iter().sum()
+    }
+}
+
 vectorized! {
     /// Adds to each of `sums` its column of the rows in `values`, of which the last may be cut. Eight rows are added up as
     /// single floats before their sum goes to the doubles.

@@ -5,13 +5,14 @@ use std::cell::Cell;
 use candle_core::{Result, Tensor, Var};
 
 use crate::check::{self, invalid};
+use crate::clip::{Clip, Clipping};
 use crate::kernel::{InPlace, change0, change1};
-use crate::parallel::{SharedMut, for_each};
+use crate::parallel::in_chunks;
 use crate::simd::vectorized;
 use crate::tape::Gradients;
 
 /// The numbers of one step of stochastic gradient descent.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SgdStep {
     /// The learning rate.
     pub lr: f64,
@@ -19,9 +20,13 @@ pub struct SgdStep {
     pub momentum: f64,
     /// The factor of the parameter that is added to its gradient.
     pub weight_decay: f64,
+    /// Goes along the gradient plus `momentum` times the new velocity, not along the velocity (Nesterov 1983).
+    pub nesterov: bool,
+    /// What becomes of the gradient first.
+    pub clipping: Clipping,
 }
 
-/// One step in place, as `torch.optim.SGD` without dampening and Nesterov:
+/// One step in place, as `torch.optim.SGD` without dampening; without clipping and Nesterov:
 /// `velocity = momentum · velocity + (grad + weight_decay · param)`, `param −= lr · velocity`.
 /// All three have one shape; the velocity starts as zeros, which gives `torch`'s first step.
 pub fn sgd_step(param: &Var, grad: &Tensor, velocity: &Var, step: &SgdStep) -> Result<()> {
@@ -44,9 +49,10 @@ pub fn sgd_step_along(
     velocity: &Var,
     step: &SgdStep,
 ) -> Result<bool> {
-    if let Some(outer) = gradients.outer(param) {
+    let factors = Factors::of(step);
+    if let Some(outer) = gradients.outer(param).filter(|_| factors.is_plain()) {
         checked(param, &outer.shape()?, velocity)?;
-        outer.descend(param, velocity, Factors::of(step))?;
+        outer.descend(param, velocity, factors)?;
         return Ok(true);
     }
     let Some(grad) = gradients.get(param) else {
@@ -87,6 +93,8 @@ pub(crate) struct Factors {
     pub(crate) lr: f32,
     pub(crate) momentum: f32,
     pub(crate) weight_decay: f32,
+    pub(crate) nesterov: bool,
+    pub(crate) clipping: Clip,
 }
 
 impl Factors {
@@ -95,7 +103,16 @@ impl Factors {
             lr: step.lr as f32,
             momentum: step.momentum as f32,
             weight_decay: step.weight_decay as f32,
+            nesterov: step.nesterov,
+            clipping: Clip::of(&step.clipping),
         }
+    }
+}
+
+impl Factors {
+    /// Whether gradients are taken as they are, and steps go along the velocity.
+    pub(crate) fn is_plain(&self) -> bool {
+        !self.nesterov && self.clipping == Clip::of(&Clipping::default())
     }
 }
 
@@ -109,16 +126,14 @@ impl InPlace<1> for Param<'_> {
     const NAME: &'static str = "sgd_step";
 
     fn cpu(&self, param: &mut [f32], [grad]: [&[f32]; 1]) -> Result<()> {
-        const CHUNK: usize = 1 << 15;
         with_velocity(self.velocity, param, |param, velocity| {
-            let total = param.len();
-            let (params, velocities) = (SharedMut::new(param), SharedMut::new(velocity));
-            for_each(total.div_ceil(CHUNK), total, |i| {
-                let start = i * CHUNK;
-                let len = CHUNK.min(total - start);
-                // SAFETY: chunks are disjoint and each is visited once.
-                let (p, v) = unsafe { (params.slice(start, len), velocities.slice(start, len)) };
-                descend(p, &grad[start..][..len], v, self.factors);
+            in_chunks(param, [velocity], |param, [velocity], start| {
+                let grad = &grad[start..][..param.len()];
+                if self.factors.is_plain() {
+                    descend(param, grad, velocity, self.factors);
+                } else {
+                    descend_clipped(param, grad, velocity, self.factors);
+                }
             });
         })
     }
@@ -150,10 +165,22 @@ impl<'a, F: FnOnce(&'a mut [f32], &mut [f32])> InPlace<0> for Both<&'a mut [f32]
 
 vectorized! {
     fn descend(param: &mut [f32], grad: &[f32], velocity: &mut [f32], factors: Factors) {
-        let Factors { lr, momentum, weight_decay } = factors;
+        let Factors { lr, momentum, weight_decay, .. } = factors;
         for ((p, g), v) in param.iter_mut().zip(grad).zip(velocity) {
             *v = momentum * *v + (g + weight_decay * *p);
             *p -= lr * *v;
+        }
+    }
+}
+
+vectorized! {
+    /// [`descend`] with clipping and Nesterov's momentum.
+    fn descend_clipped(param: &mut [f32], grad: &[f32], velocity: &mut [f32], factors: Factors) {
+        let Factors { lr, momentum, weight_decay, nesterov, clipping } = factors;
+        for ((p, g), v) in param.iter_mut().zip(grad).zip(velocity) {
+            let g = clipping.apply(*g) + weight_decay * *p;
+            *v = momentum * *v + g;
+            *p -= lr * if nesterov { g + momentum * *v } else { *v };
         }
     }
 }

@@ -8,12 +8,13 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 
-use candle_core::{DType, Result, Tensor, TensorId};
+use candle_core::{DType, Result, Shape, Tensor, TensorId};
 
 use crate::check::{self, invalid};
-use crate::kernel::{InPlace, change1};
+use crate::kernel::{InPlace, Kernel, change1, run1};
 use crate::linear::Outer;
 use crate::parallel::for_each_chunk;
+use crate::reduce::sum_of_squares;
 
 /// What one operation does in the backward pass: from the gradient of its result to those of its inputs.
 type Backward = Box<dyn FnOnce(Grad, &mut Gradients) -> Result<()>>;
@@ -153,6 +154,15 @@ impl Gradients {
         Some(grad.tensor().clone())
     }
 
+    /// The sum of the squares of the gradient with respect to `t`; 0 if there is none.
+    pub fn sum_of_squares(&self, t: &Tensor) -> Result<f64> {
+        let Some(gradient) = self.get(t) else {
+            return Ok(0.0);
+        };
+        let parts = run1(&Squares, gradient)?.to_vec1::<f32>()?;
+        Ok(parts.into_iter().map(f64::from).sum())
+    }
+
     /// The factors of the gradient with respect to `t`, if it is kept as such.
     pub(crate) fn outer(&self, t: &Tensor) -> Option<&Outer> {
         self.grads.get(&t.id())?.outer.as_ref()
@@ -271,5 +281,22 @@ impl InPlace<1> for AddAssign {
             crate::simd::add_assign(chunk, &other[i * CHUNK..][..chunk.len()]);
         });
         Ok(())
+    }
+}
+
+/// The sum of the squares, as a float and what that lacks of it.
+struct Squares;
+
+impl Kernel<1> for Squares {
+    const NAME: &'static str = "norm of a gradient";
+
+    fn shape(&self) -> Shape {
+        2.into()
+    }
+
+    fn cpu(&self, [gradient]: [&[f32]; 1]) -> Result<Vec<f32>> {
+        let sum = sum_of_squares(gradient);
+        let rounded = sum as f32;
+        Ok(vec![rounded, (sum - f64::from(rounded)) as f32])
     }
 }

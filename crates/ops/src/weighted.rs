@@ -1,9 +1,11 @@
 //! Weighted sums, as of the losses of several classifiers.
 
-use candle_core::{Result, Shape, Tensor};
+use candle_core::{Result, Shape, Tensor, Var};
 
-use crate::check::invalid;
-use crate::kernel::{Kernel, run1, run2};
+use crate::check::{self, invalid};
+use crate::kernel::{InPlace, Kernel, change1, run1, run2};
+use crate::parallel::in_chunks;
+use crate::simd::vectorized;
 use crate::tape::Tape;
 
 /// `a + factor · b` for tensors of one shape, also for scalars.
@@ -61,5 +63,35 @@ impl Kernel<1> for Scaled {
 
     fn cpu(&self, [grad]: [&[f32]; 1]) -> Result<Vec<f32>> {
         Ok(grad.iter().map(|grad| self.factor * grad).collect())
+    }
+}
+
+/// `target += share · (other − target)` in place, as `torch.lerp`.
+pub fn lerp(target: &Var, other: &Tensor, share: f64) -> Result<()> {
+    check::shape("lerp", "the other tensor", target.dims(), other)?;
+    if target.id() == other.id() {
+        return Ok(());
+    }
+    change1(&Lerp(share as f32), target, other)
+}
+
+struct Lerp(f32);
+
+impl InPlace<1> for Lerp {
+    const NAME: &'static str = "lerp";
+
+    fn cpu(&self, target: &mut [f32], [other]: [&[f32]; 1]) -> Result<()> {
+        in_chunks(target, [], |target, [], start| {
+            towards(target, &other[start..][..target.len()], self.0);
+        });
+        Ok(())
+    }
+}
+
+vectorized! {
+    fn towards(target: &mut [f32], other: &[f32], share: f32) {
+        for (target, other) in target.iter_mut().zip(other) {
+            *target += share * (other - *target);
+        }
     }
 }

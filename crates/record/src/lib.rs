@@ -35,7 +35,10 @@ pub use lock::{SweepLock, TrialLock};
 pub use manifest::{Manifest, ParameterCounts};
 pub use plan::Plan;
 pub use results::ResultsFolder;
-pub use rows::{EpochRow, PredictionRow, TimingRow, best_epoch};
+pub use rows::{
+    EpochRow, EstimateRow, EvaluationRow, MetricRow, PredictionRow, Predictions, TimingRow,
+    best_epoch,
+};
 pub use samples::{Sample, SampleKind, Thumbnail};
 pub use status::{State, Status};
 pub use table::{Fields, Row, read_table, write_table};

@@ -18,7 +18,7 @@ pub struct Manifest {
     pub notes: Vec<String>,
     /// Which trial.
     pub key: TrialKey,
-    /// Number of pictures by split (`train`, `val`).
+    /// Number of pictures by split (`train`, `val`, and `test` if there is one).
     pub pictures: BTreeMap<String, u64>,
     /// Number of the network's parameters.
     pub parameters: ParameterCounts,

@@ -21,7 +21,7 @@ pub struct Plan {
     pub variants: Vec<String>,
     /// The cells of the grid in its order; `base` alone without a grid.
     pub cells: Vec<String>,
-    /// The classes in the order of their labels.
+    /// The classes in the order of their labels; empty if pictures have numbers.
     pub classes: Vec<String>,
     /// Every trial of the sweep.
     pub trials: Vec<TrialKey>,
@@ -30,6 +30,12 @@ pub struct Plan {
 impl Plan {
     /// The format that this version writes and reads.
     pub const FORMAT: u32 = 1;
+
+    /// Whether the pictures have numbers in the place of classes: what is called accuracy is then R², the explained share of
+    /// their variance.
+    pub fn has_numbers(&self) -> bool {
+        self.classes.is_empty()
+    }
 
     /// The trials in the order of tables and figures: by variant as declared, cell and repeat, whatever the
     /// order in which they are run.

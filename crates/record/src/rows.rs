@@ -39,6 +39,34 @@ pub struct TimingRow {
     pub images_per_second: f64,
 }
 
+/// A line of a trial's `evaluations.csv`: what the network made of a split after a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationRow {
+    /// The running epoch, from 1.
+    pub epoch: u32,
+    /// Optimizer steps since the trial began.
+    pub step: u64,
+    /// `train` or `val`; both in evaluation mode, with the transforms of the evaluation.
+    pub split: String,
+    /// Mean loss.
+    pub loss: f64,
+    /// Part of the pictures that are classified correctly, from 0 to 1.
+    pub accuracy: f64,
+}
+
+/// A line of a trial's `metrics.csv`: a figure of the best checkpoint on a split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MetricRow {
+    /// `val` or `test`.
+    pub split: String,
+    /// What is measured, such as `accuracy` or `recall`.
+    pub metric: String,
+    /// The class that it is measured of; empty for all of them, of which precision, recall and F1 are the plain mean.
+    pub class: String,
+    /// The figure.
+    pub value: f64,
+}
+
 /// A line of a trial's `predictions.csv`: what the best checkpoint says about a validation picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PredictionRow {
@@ -52,6 +80,28 @@ pub struct PredictionRow {
     pub predicted: u32,
     /// The probability that the network gives to it, from 0 to 1.
     pub probability: f64,
+}
+
+/// A line of a trial's `estimates.csv`: what the best checkpoint says about a picture that has a number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EstimateRow {
+    /// Number of the picture in the split.
+    pub index: usize,
+    /// The picture's name as its source gives it.
+    pub file: String,
+    /// Its number.
+    pub number: f64,
+    /// What the network says.
+    pub predicted: f64,
+}
+
+/// What the best checkpoint says about the pictures of a split.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Predictions {
+    /// Classes.
+    Classes(Vec<PredictionRow>),
+    /// Numbers.
+    Numbers(Vec<EstimateRow>),
 }
 
 /// The epoch with the highest validation accuracy; the first of several. None if there is no accuracy at all.
@@ -126,6 +176,65 @@ impl Row for EpochRow {
     }
 }
 
+impl Row for EvaluationRow {
+    const HEADER: &'static [&'static str] = &["epoch", "step", "split", "loss", "accuracy"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.epoch.to_string(),
+            self.step.to_string(),
+            self.split.clone(),
+            format_float(self.loss),
+            format_float(self.accuracy),
+        ]
+    }
+
+    fn parse(fields: &Fields<'_>) -> Result<Self, String> {
+        Ok(Self {
+            epoch: fields.whole("epoch")?,
+            step: fields.whole("step")?,
+            split: fields.text("split")?.to_owned(),
+            loss: fields.float("loss")?,
+            accuracy: fields.float("accuracy")?,
+        })
+    }
+
+    fn follows(&self, previous: Option<&Self>) -> Result<(), String> {
+        match previous {
+            Some(row) if row.step > self.step => {
+                Err(format!("step {} follows step {}", self.step, row.step))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Row for MetricRow {
+    const HEADER: &'static [&'static str] = &["split", "metric", "class", "value"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.split.clone(),
+            self.metric.clone(),
+            self.class.clone(),
+            format_float(self.value),
+        ]
+    }
+
+    fn parse(fields: &Fields<'_>) -> Result<Self, String> {
+        Ok(Self {
+            split: fields.text("split")?.to_owned(),
+            metric: fields.text("metric")?.to_owned(),
+            class: fields.text("class")?.to_owned(),
+            value: fields.float("value")?,
+        })
+    }
+
+    fn follows(&self, _: Option<&Self>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 impl Row for TimingRow {
     const HEADER: &'static [&'static str] = &["epoch", "seconds", "images_per_second"];
 
@@ -147,6 +256,42 @@ impl Row for TimingRow {
 
     fn follows(&self, previous: Option<&Self>) -> Result<(), String> {
         next_epoch(self.epoch, previous.map(|row| row.epoch))
+    }
+}
+
+/// Pictures come in their order.
+fn next_picture(index: usize, previous: Option<usize>) -> Result<(), String> {
+    match previous {
+        Some(previous) if previous >= index => {
+            Err(format!("picture {index} follows picture {previous}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Row for EstimateRow {
+    const HEADER: &'static [&'static str] = &["index", "file", "number", "predicted"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.index.to_string(),
+            self.file.clone(),
+            format_float(self.number),
+            format_float(self.predicted),
+        ]
+    }
+
+    fn parse(fields: &Fields<'_>) -> Result<Self, String> {
+        Ok(Self {
+            index: fields.whole("index")?,
+            file: fields.text("file")?.to_owned(),
+            number: fields.float("number")?,
+            predicted: fields.float("predicted")?,
+        })
+    }
+
+    fn follows(&self, previous: Option<&Self>) -> Result<(), String> {
+        next_picture(self.index, previous.map(|row| row.index))
     }
 }
 
@@ -174,13 +319,7 @@ impl Row for PredictionRow {
     }
 
     fn follows(&self, previous: Option<&Self>) -> Result<(), String> {
-        match previous {
-            Some(row) if row.index >= self.index => Err(format!(
-                "picture {} follows picture {}",
-                self.index, row.index
-            )),
-            _ => Ok(()),
-        }
+        next_picture(self.index, previous.map(|row| row.index))
     }
 }
 

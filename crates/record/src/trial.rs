@@ -8,7 +8,8 @@ use std::{
 };
 
 use crate::{
-    EpochRow, Manifest, PredictionRow, RecordError, State, Status, TimingRow, TrialLock,
+    EpochRow, EstimateRow, EvaluationRow, Manifest, MetricRow, PredictionRow, Predictions,
+    RecordError, State, Status, TimingRow, TrialLock,
     atomic::remove_stale,
     document::{read_json, read_toml, write_json, write_toml},
     table::{read_table, write_table},
@@ -80,7 +81,8 @@ impl TrialFolder {
             && self
                 .epochs()
                 .is_ok_and(|rows| rows.len() == status.epochs_done as usize)
-            && self.predictions().is_ok_and(|rows| !rows.is_empty())
+            && (self.predictions().is_ok_and(|rows| !rows.is_empty())
+                || self.estimates().is_ok_and(|rows| !rows.is_empty()))
             && self.best_checkpoint().is_file()
     }
 
@@ -109,6 +111,16 @@ impl TrialFolder {
         write_table(&self.path.join("epochs.csv"), rows)
     }
 
+    /// What was found within epochs and of the training pictures; none if the recipe wants neither.
+    pub fn evaluations(&self) -> Result<Vec<EvaluationRow>, RecordError> {
+        read_table(&self.path.join("evaluations.csv"))
+    }
+
+    /// Writes `evaluations.csv` whole.
+    pub fn write_evaluations(&self, rows: &[EvaluationRow]) -> Result<(), RecordError> {
+        write_table(&self.path.join("evaluations.csv"), rows)
+    }
+
     /// How long the epochs took; none if the file is not there yet.
     pub fn timing(&self) -> Result<Vec<TimingRow>, RecordError> {
         read_table(&self.path.join("timing.csv"))
@@ -119,14 +131,43 @@ impl TrialFolder {
         write_table(&self.path.join("timing.csv"), rows)
     }
 
-    /// What the best checkpoint says about the validation pictures; none if the file is not there yet.
+    /// What the best checkpoint says about the validation pictures, if they have classes; none if the file is not there yet.
     pub fn predictions(&self) -> Result<Vec<PredictionRow>, RecordError> {
         read_table(&self.path.join("predictions.csv"))
     }
 
-    /// Writes `predictions.csv` whole.
-    pub fn write_predictions(&self, rows: &[PredictionRow]) -> Result<(), RecordError> {
-        write_table(&self.path.join("predictions.csv"), rows)
+    /// What the best checkpoint says about the validation pictures, if they have numbers; none if the file is not there yet.
+    pub fn estimates(&self) -> Result<Vec<EstimateRow>, RecordError> {
+        read_table(&self.path.join("estimates.csv"))
+    }
+
+    /// Writes what the best checkpoint says about the validation pictures: `predictions.csv`, or `estimates.csv` if they have
+    /// numbers.
+    pub fn write_predictions(&self, predictions: &Predictions) -> Result<(), RecordError> {
+        self.write_said("", predictions)
+    }
+
+    /// Writes the same of the test pictures: `predictions-test.csv` or `estimates-test.csv`.
+    pub fn write_test_predictions(&self, predictions: &Predictions) -> Result<(), RecordError> {
+        self.write_said("-test", predictions)
+    }
+
+    fn write_said(&self, split: &str, predictions: &Predictions) -> Result<(), RecordError> {
+        let path = |kind: &str| self.path.join(format!("{kind}{split}.csv"));
+        match predictions {
+            Predictions::Classes(rows) => write_table(&path("predictions"), rows),
+            Predictions::Numbers(rows) => write_table(&path("estimates"), rows),
+        }
+    }
+
+    /// What the best checkpoint is worth on the validation and the test pictures; none if the trial has not finished.
+    pub fn metrics(&self) -> Result<Vec<MetricRow>, RecordError> {
+        read_table(&self.path.join("metrics.csv"))
+    }
+
+    /// Writes `metrics.csv` whole.
+    pub fn write_metrics(&self, rows: &[MetricRow]) -> Result<(), RecordError> {
+        write_table(&self.path.join("metrics.csv"), rows)
     }
 
     /// Adds a line to `log.txt`. This file is for people: it is not flushed to the disk and never read back.

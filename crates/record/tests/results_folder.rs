@@ -10,9 +10,9 @@ use std::{
 };
 
 use graft_record::{
-    EpochRow, Manifest, ParameterCounts, Plan, PredictionRow, RecordError, ResultsFolder, Sample,
-    SampleKind, State, Status, Thumbnail, TimingRow, TrialFolder, TrialKey, atomic_write,
-    best_epoch, remove_stale,
+    EpochRow, Manifest, ParameterCounts, Plan, PredictionRow, Predictions, RecordError,
+    ResultsFolder, Sample, SampleKind, State, Status, Thumbnail, TimingRow, TrialFolder, TrialKey,
+    atomic_write, best_epoch, remove_stale,
 };
 
 fn key(variant: &str, repeat: u32) -> TrialKey {
@@ -93,7 +93,9 @@ fn a_trial_reads_back_as_written() {
         predicted: 1,
         probability: 0.75,
     }];
-    trial.write_predictions(&predictions).unwrap();
+    trial
+        .write_predictions(&Predictions::Classes(predictions.to_vec()))
+        .unwrap();
     assert_eq!(trial.predictions().unwrap(), predictions);
 
     trial.append_log("epoch 1").unwrap();

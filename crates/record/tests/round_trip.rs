@@ -1,8 +1,8 @@
 //! Whatever is written reads back as it was, to the last bit.
 
 use graft_record::{
-    EpochRow, PredictionRow, TimingRow, TrialFolder, format_float, parse_float, read_table,
-    write_table,
+    EpochRow, PredictionRow, Predictions, TimingRow, TrialFolder, format_float, parse_float,
+    read_table, write_table,
 };
 use proptest::prelude::*;
 
@@ -81,7 +81,7 @@ proptest! {
             .collect();
         let folder = tempfile::tempdir().unwrap();
         let trial = TrialFolder::new(folder.path());
-        trial.write_predictions(&rows).unwrap();
+        trial.write_predictions(&Predictions::Classes(rows.clone())).unwrap();
         prop_assert_eq!(trial.predictions().unwrap(), rows);
     }
 }

@@ -30,6 +30,7 @@ pub(crate) fn comparisons(sweep: &Sweep) -> Vec<Comparison<'_>> {
     let mut all: Vec<Comparison<'_>> = sweep
         .groups()
         .filter(|(variant, _)| *variant != reference)
+        .filter(|(_, cell)| sweep.is_trained_in(reference, cell))
         .flat_map(|(variant, cell)| At::ALL.map(|at| compare(sweep, variant, reference, cell, at)))
         .collect();
     let adjusted = holm(&all.iter().map(|c| c.p).collect::<Vec<_>>());

@@ -20,7 +20,7 @@ use std::{fmt, path::PathBuf};
 use graft_record::{ResultsFolder, State};
 
 pub use error::ReportError;
-pub use figures::Grid;
+pub use figures::{Grid, Preview, PreviewRow, Rates};
 pub use statistics::{Estimate, estimate, holm, sign_flip_p};
 
 use crate::sweep::Sweep;

@@ -1,8 +1,8 @@
 //! The records of a sweep, read and put into the order of the plan.
 
 use graft_record::{
-    EpochRow, Plan, PredictionRow, RecordError, ResultsFolder, State, TimingRow, TrialFolder,
-    TrialKey, best_epoch,
+    EpochRow, EvaluationRow, MetricRow, Plan, PredictionRow, RecordError, ResultsFolder, State,
+    TimingRow, TrialFolder, TrialKey, best_epoch,
 };
 
 use crate::ReportError;
@@ -24,6 +24,14 @@ pub(crate) struct TrialResult {
     pub(crate) state: Option<State>,
     pub(crate) epochs: Vec<EpochRow>,
     pub(crate) timing: Vec<TimingRow>,
+    /// What its best checkpoint is worth; empty unless it is finished.
+    pub(crate) metrics: Vec<MetricRow>,
+    /// What was found within epochs and of the training pictures, if the recipe wants that.
+    pub(crate) evaluations: Vec<EvaluationRow>,
+    /// Validation accuracy of the best checkpoint.
+    best_accuracy: Option<f64>,
+    /// The epoch that its checkpoint is of.
+    best_epoch: Option<u32>,
     folder: TrialFolder,
 }
 
@@ -32,7 +40,8 @@ pub(crate) struct TrialResult {
 pub(crate) enum At {
     /// The last epoch: chosen before the results were seen.
     Last,
-    /// The epoch with the best validation accuracy: chosen by the pictures that judge it, so a little too good.
+    /// The epoch whose checkpoint was kept, as a rule that with the best validation accuracy: chosen by the pictures that
+    /// judge it, so a little too good.
     Best,
 }
 
@@ -56,6 +65,10 @@ impl TrialResult {
             state: None,
             epochs: Vec::new(),
             timing: Vec::new(),
+            metrics: Vec::new(),
+            evaluations: Vec::new(),
+            best_accuracy: None,
+            best_epoch: None,
             folder,
         };
         if let Err(error) = trial.read() {
@@ -70,7 +83,17 @@ impl TrialResult {
             ));
             trial.state = None;
         }
-        // A report without times is still a report.
+        // A report without these is still a report.
+        match trial.folder.evaluations() {
+            Ok(evaluations) => trial.evaluations = evaluations,
+            Err(error) => problems.push(error.to_string()),
+        }
+        if trial.is_finished() {
+            match trial.folder.metrics() {
+                Ok(metrics) => trial.metrics = metrics,
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
         match trial.folder.timing() {
             Ok(timing) => trial.timing = timing,
             Err(error) => problems.push(error.to_string()),
@@ -79,7 +102,11 @@ impl TrialResult {
     }
 
     fn read(&mut self) -> Result<(), RecordError> {
-        self.state = self.folder.status()?.map(|status| status.state);
+        if let Some(status) = self.folder.status()? {
+            self.state = Some(status.state);
+            self.best_epoch = status.best_epoch;
+            self.best_accuracy = status.best_val_accuracy;
+        }
         self.epochs = self.folder.epochs()?;
         Ok(())
     }
@@ -92,13 +119,34 @@ impl TrialResult {
     pub(crate) fn row(&self, at: At) -> Option<&EpochRow> {
         match at {
             At::Last => self.epochs.last(),
-            At::Best => best_epoch(&self.epochs),
+            At::Best => self
+                .epochs
+                .iter()
+                .find(|row| Some(row.epoch) == self.best_epoch)
+                .or_else(|| best_epoch(&self.epochs)),
         }
+    }
+
+    /// The rows of its epochs up to `last`. A finished trial that stopped earlier stays where it ended.
+    pub(crate) fn epochs_up_to(&self, last: u32) -> impl Iterator<Item = EpochRow> {
+        let end = self.epochs.last().filter(|_| self.is_finished());
+        let rest =
+            end.map(|&end| (end.epoch + 1..=last).map(move |epoch| EpochRow { epoch, ..end }));
+        let rows = self
+            .epochs
+            .iter()
+            .copied()
+            .filter(move |row| row.epoch <= last);
+        rows.chain(rest.into_iter().flatten())
     }
 
     /// Validation accuracy at that epoch, from 0 to 1; NaN if there is none.
     pub(crate) fn accuracy(&self, at: At) -> f64 {
-        self.row(at).map_or(f64::NAN, |row| row.val_accuracy)
+        match (at, self.best_accuracy) {
+            // The best checkpoint may be of a validation within its epoch.
+            (At::Best, Some(accuracy)) => accuracy,
+            _ => self.row(at).map_or(f64::NAN, |row| row.val_accuracy),
+        }
     }
 
     pub(crate) fn predictions(&self) -> Result<Vec<PredictionRow>, RecordError> {
@@ -153,14 +201,20 @@ impl Sweep {
             .count()
     }
 
-    /// Every variant with every cell, in the plan's order.
+    /// Every variant with every cell that it is trained in, in the plan's order.
     pub(crate) fn groups(&self) -> impl Iterator<Item = (&str, &str)> {
         self.plan.variants.iter().flat_map(|variant| {
             self.plan
                 .cells
                 .iter()
+                .filter(|cell| self.is_trained_in(variant, cell))
                 .map(move |cell| (variant.as_str(), cell.as_str()))
         })
+    }
+
+    /// Whether a variant is trained in a cell; a grid may leave cells out.
+    pub(crate) fn is_trained_in(&self, variant: &str, cell: &str) -> bool {
+        !self.has_grid() || self.of(variant, cell).next().is_some()
     }
 
     /// Whether there is more than one cell, so that names need it.

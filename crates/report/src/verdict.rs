@@ -21,8 +21,16 @@ pub(crate) fn text(sweep: &Sweep) -> String {
     if summaries.iter().any(|summary| summary.n > 0) {
         out += "\n";
         out += &table(sweep, &summaries);
-        out += "Mean validation accuracy over n repeats, ± half of its 95 % interval. The best epoch is chosen by the \
-                pictures that judge it, so it looks a little too good.\n";
+        let figure = if sweep.plan.has_numbers() {
+            "Mean R² (the explained share of the variance) of the validation pictures"
+        } else {
+            "Mean validation accuracy"
+        };
+        let _ = writeln!(
+            out,
+            "{figure} over n repeats, ± half of its 95 % interval. The best epoch is chosen by the pictures that judge it, so it \
+             looks a little too good."
+        );
     }
     let all = comparisons(sweep);
     let last: Vec<&Comparison<'_>> = all.iter().filter(|c| c.at == At::Last).collect();
@@ -30,7 +38,7 @@ pub(crate) fn text(sweep: &Sweep) -> String {
         out += "\n";
         let family = all.iter().filter(|c| !c.p.is_nan()).count();
         for comparison in last {
-            out += &(sentence(comparison, family, sweep.has_grid()) + "\n");
+            out += &(sentence(comparison, family, sweep) + "\n");
         }
         if family > 1 && all.iter().any(|c| c.difference.n > 1) {
             let _ = writeln!(
@@ -148,8 +156,13 @@ fn percent(estimate: &Estimate) -> String {
 }
 
 /// One comparison in plain English.
-fn sentence(c: &Comparison<'_>, family: usize, grid: bool) -> String {
-    let cell = if grid && c.cell != TrialKey::BASE_CELL {
+fn sentence(c: &Comparison<'_>, family: usize, sweep: &Sweep) -> String {
+    let figure = if sweep.plan.has_numbers() {
+        "R²"
+    } else {
+        "validation accuracy"
+    };
+    let cell = if sweep.has_grid() && c.cell != TrialKey::BASE_CELL {
         format!("in {}, ", c.cell)
     } else {
         String::new()
@@ -177,7 +190,7 @@ fn sentence(c: &Comparison<'_>, family: usize, grid: bool) -> String {
     if c.p_holm < LEVEL {
         let word = if points > 0.0 { "better" } else { "worse" };
         return format!(
-            "{cell}{variant} is {word} than {reference} by {:.1} points of validation accuracy at the last epoch \
+            "{cell}{variant} is {word} than {reference} by {:.1} points of {figure} at the last epoch \
              ({}).",
             points.abs(),
             if points > 0.0 {

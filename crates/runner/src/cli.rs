@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use graft_data::Amount;
 
 /// Runs transfer-learning experiments on images.
 ///
@@ -25,28 +26,38 @@ Examples:
   graft sweep experiments/quickstart.toml      run an experiment that needs no download
   graft sweep experiments/beeant.toml          the same command again goes on where it stopped
   graft report beeant                          draw what is there, also while the sweep runs
+  graft preview experiments/beeant.toml        look at the pictures before anything is trained
+  graft lr-find experiments/beeant.toml        which learning rates suit its variants
   graft list                                   the networks there are
   graft summary --model resnet18               the layers of a network
   graft weights experiments/beeant.toml        fetch the weights that an experiment needs
+  graft split photos data/photos --train 0.8 --val 0.2
+                                               make an image folder of pictures
   graft bench --model resnet18                 how fast it trains on this machine
   graft predict --model resnet18 photo.jpg     what is on a picture
 
 Exit codes: 0 all is well, 1 some trials or pictures failed, 2 bad experiment or arguments,
-130 interrupted (the same command again goes on).";
+130 interrupted, or out of --max-hours (the same command again goes on).";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Runs the trials of an experiment that have not finished yet, then reports
     Sweep(SweepArgs),
+    /// Reads all pictures of an experiment and shows some as a network sees them
+    Preview(PreviewArgs),
     /// Makes the tables and figures of a sweep, finished or not
     Report(ReportArgs),
+    /// Finds out which learning rate suits a variant, by steps at growing rates
+    LrFind(LrFindArgs),
     /// Prints the layers of a network with shapes, parameters and memory
     Summary(SummaryArgs),
     /// Lists the networks there are, with the size of picture each was made for
     List(ListArgs),
     /// Lists the weight files that experiments need, and fetches those that are missing
     Weights(WeightsArgs),
+    /// Divides a folder of pictures into training, validation and test folders
+    Split(SplitArgs),
     /// Measures what a network costs on this machine
     Bench(BenchArgs),
     /// Says what is on pictures, by a trial's network or by published weights
@@ -95,6 +106,9 @@ pub struct SweepArgs {
     /// .cache/features in the results folder; 0 keeps none. Changes no result
     #[arg(long, value_name = "GIB", default_value_t = 4.0, value_parser = gib)]
     pub feature_cache: f64,
+    /// Stop after so many hours, such as 0.5: running trials write a checkpoint, and the same command again goes on
+    #[arg(long, value_name = "HOURS", value_parser = hours)]
+    pub max_hours: Option<f64>,
     /// Print what would be run, and write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -117,6 +131,52 @@ fn gib(text: &str) -> Result<f64, String> {
     }
 }
 
+const PREVIEW_EXAMPLES: &str = "\
+Examples:
+  graft preview experiments/beeant.toml --data-dir ~/pictures
+  graft preview experiments/beeant.toml --variant pretrained --out /tmp/look
+
+Prints how many pictures each class has and how large they are, those that can't be read, and those
+that are there twice: in two splits, they make validation look better than it is. Draws
+preview-train.png and preview-val.png: pictures of each class after the transforms.
+
+Exit codes: 0 also with pictures that are there twice, 1 some can't be read and on_bad_image is
+\"error\", 2 bad experiment or arguments.";
+
+/// Arguments of `graft preview`.
+#[derive(Debug, Args)]
+#[command(after_help = PREVIEW_EXAMPLES)]
+pub struct PreviewArgs {
+    /// The experiment file
+    pub experiment: PathBuf,
+    /// The variant whose transform is shown, in the first cell of the grid [default: the first variant]
+    #[arg(long, value_name = "NAME")]
+    pub variant: Option<String>,
+    /// Folder to look for data in, before $GRAFT_DATA_DIR and ./data; the first one also takes downloads
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Vec<PathBuf>,
+    /// Override a key of the experiment; variants by name. Can be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Folder for the figures [default: the experiment's folder in the results folder]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Folder for results, one folder per experiment
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub results_dir: PathBuf,
+    /// Never use the network (as HF_HUB_OFFLINE=1)
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// Reads a number of hours.
+fn hours(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(hours) if hours > 0.0 && hours <= 1e5 => Ok(hours),
+        _ => Err("expected a number of hours above 0, at most 100000".to_owned()),
+    }
+}
+
 const REPORT_EXAMPLES: &str = "\
 Examples:
   graft report beeant
@@ -132,6 +192,68 @@ pub struct ReportArgs {
     /// Folder with the results folders of experiments
     #[arg(long, value_name = "DIR", default_value = "results")]
     pub results_dir: PathBuf,
+}
+
+const LR_FIND_EXAMPLES: &str = "\
+Examples:
+  graft lr-find experiments/beeant.toml
+  graft lr-find experiments/beeant.toml --variant frozen --steps 300 --max-lr 1
+
+Each variant takes steps as its first trial would, from the same weights, but with a learning rate that
+grows by the same factor from step to step (Smith 2017), until the loss is four times its lowest. The
+suggestion is the first rate of its line. Points and a figure of each variant go into the results folder.
+The rate of the experiment file does not matter, and no trial is changed.";
+
+/// Arguments of `graft lr-find`.
+#[derive(Debug, Args)]
+#[command(after_help = LR_FIND_EXAMPLES)]
+pub struct LrFindArgs {
+    /// The experiment file
+    pub experiment: PathBuf,
+    /// Only this variant, in the first cell of the grid. Can be given several times
+    #[arg(long, value_name = "NAME")]
+    pub variant: Vec<String>,
+    /// Learning rate of the first step
+    #[arg(long, value_name = "LR", default_value_t = 1e-7, value_parser = rate)]
+    pub min_lr: f64,
+    /// Learning rate of the last step
+    #[arg(long, value_name = "LR", default_value_t = 10.0, value_parser = rate)]
+    pub max_lr: f64,
+    /// Number of steps; when an epoch is over, the next one follows
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
+    pub steps: u32,
+    /// Seed in the place of the experiment's
+    #[arg(long, value_name = "SEED", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
+    pub seed: Option<u64>,
+    /// Folder to look for data in, before $GRAFT_DATA_DIR and ./data; the first one also takes downloads
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Vec<PathBuf>,
+    /// Folder to look for weight files in, before $GRAFT_WEIGHTS_DIR, the caches and the network
+    #[arg(long, value_name = "DIR")]
+    pub weights_dir: Vec<PathBuf>,
+    /// Folder for results, one folder per experiment
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub results_dir: PathBuf,
+    /// Threads to decode and compute with [default: one for each core]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+    /// Where to compute: cpu, cuda, cuda:N or auto
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Override a key of the experiment; variants by name. Can be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Never use the network (as HF_HUB_OFFLINE=1)
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// Reads a learning rate.
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate @ 1e-30..=1e30) => Ok(rate),
+        _ => Err("expected a learning rate from 1e-30 to 1e30".to_owned()),
+    }
 }
 
 /// Arguments of `graft list`.
@@ -217,6 +339,58 @@ pub struct WeightsArgs {
     /// Never use the network (as HF_HUB_OFFLINE=1)
     #[arg(long)]
     pub offline: bool,
+}
+
+const SPLIT_EXAMPLES: &str = "\
+Examples:
+  graft split flowers data/flowers --train 0.7 --val 0.2 --test 0.1
+  graft split dogs-vs-cats/train data/pets --train 2000 --val 1000 --test 1000 --link
+
+SRC has a folder for each class, or pictures whose names begin with their class, such as cat.0.jpg. In DST
+there will be train/CLASS, val/CLASS and test/CLASS, as `source = \"image-folder\"` reads them. Amounts are
+over all classes, and every split has the classes in the proportion of SRC.";
+
+/// Arguments of `graft split`.
+#[derive(Debug, Args)]
+#[command(after_help = SPLIT_EXAMPLES)]
+pub struct SplitArgs {
+    /// Folder with the pictures
+    #[arg(value_name = "SRC")]
+    pub from: PathBuf,
+    /// Folder to make; it must not exist, or be empty
+    #[arg(value_name = "DST")]
+    pub to: PathBuf,
+    /// Training pictures: a number of them, or a share of all such as 0.7
+    #[arg(long, value_name = "AMOUNT", value_parser = amount)]
+    pub train: Amount,
+    /// Validation pictures, likewise
+    #[arg(long, value_name = "AMOUNT", value_parser = amount)]
+    pub val: Amount,
+    /// Test pictures, likewise [default: no test split]
+    #[arg(long, value_name = "AMOUNT", value_parser = amount)]
+    pub test: Option<Amount>,
+    /// Seed of the draw
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Copy the pictures (what is done anyway)
+    #[arg(long, conflicts_with = "link")]
+    pub copy: bool,
+    /// Make hard links instead of copies, which takes no space
+    #[arg(long)]
+    pub link: bool,
+}
+
+/// Reads an amount of pictures.
+fn amount(text: &str) -> Result<Amount, String> {
+    if let Ok(count @ 1..) = text.parse::<usize>() {
+        return Ok(Amount::Count(count));
+    }
+    match text.parse::<f64>() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(Amount::Fraction(share)),
+        _ => {
+            Err("expected a number of pictures, or a share of them above 0 and below 1".to_owned())
+        }
+    }
 }
 
 const BENCH_EXAMPLES: &str = "\

@@ -21,10 +21,13 @@ fn main() -> ExitCode {
     let answer = match Cli::parse().command {
         Command::Worker => return worker::run(),
         Command::Sweep(args) => interrupt::install().and_then(|()| commands::sweep(&args)),
+        Command::Preview(args) => commands::preview(&args),
         Command::Report(args) => commands::report(&args),
+        Command::LrFind(args) => commands::lr_find(&args),
         Command::Summary(args) => commands::summary(&args),
         Command::List(args) => Ok(commands::list(&args)),
         Command::Weights(args) => commands::weights(&args),
+        Command::Split(args) => commands::split(&args),
         Command::Bench(args) => commands::bench(&args),
         Command::Predict(args) => commands::predict(&args),
     };

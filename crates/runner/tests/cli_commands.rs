@@ -10,6 +10,7 @@ fn help_names_the_commands_and_shows_examples() {
     let help = desk.graft("--help").code(0);
     for part in [
         "sweep",
+        "preview",
         "report",
         "summary",
         "weights",

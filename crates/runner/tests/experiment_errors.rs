@@ -56,7 +56,9 @@ fn a_key_in_the_wrong_table_is_shown_the_right_one() {
 fn a_key_like_no_other_gets_the_known_ones() {
     assert_eq!(
         errors("epochs = 20", "epochs = 20\nzzz = 1"),
-        "error: x.toml:14: train.zzz: unknown key; expected `epochs`, `batch_size` or `optimizer`\n\
+        "error: x.toml:14: train.zzz: unknown key; expected `epochs`, `batch_size`, `optimizer`, \
+         `weight_decay_on`, `schedule`, `clip`, `label_smoothing`, `mixup`, `cutmix`, `class_weights`, `best`, \
+         `early_stopping`, `validate_every`, `evaluate_train`, `training_mode` or `ema`\n\
          1 problem; nothing was run"
     );
 }
@@ -214,7 +216,7 @@ fn a_wrong_word_gets_a_suggestion() {
         (
             "source = \"image-folder\"",
             "source = \"image_folder\"",
-            r#"6: data.source: expected `image-folder` or `generated`, found "image_folder"; did you mean `image-folder`?"#,
+            r#"6: data.source: expected `image-folder`, `csv`, `cifar10` or `generated`, found "image_folder"; did you mean `image-folder`?"#,
         ),
         (
             "transfer = \"frozen\"",
@@ -223,8 +225,8 @@ fn a_wrong_word_gets_a_suggestion() {
         ),
         (
             "kind = \"sgd\"",
-            "kind = \"adam\"",
-            r#"15: train.optimizer.kind: expected `sgd`, found "adam""#,
+            "kind = \"adamm\"",
+            r#"15: train.optimizer.kind: expected `sgd`, `adam`, `adamw` or `rmsprop`, found "adamm"; did you mean `adam`?"#,
         ),
         (
             "transfer = \"frozen\"",
@@ -660,4 +662,47 @@ fn views_are_fresh_or_a_number() {
         found("\"fresch\""),
         expected("\"fresch\"", "did you mean `\"fresh\"`?")
     );
+}
+
+#[test]
+fn steps_with_several_arguments_say_what_they_expect() {
+    let found = |step: &str| errors("size = 224", &format!("size = 224\ntrain = [\"{step}\"]"));
+    let expected = |text: &str| {
+        format!("error: x.toml:11: data.transform.train[1]: {text}\n1 problem; nothing was run")
+    };
+    assert_eq!(
+        found("color-jitter 0.4 0.4"),
+        expected(
+            "`color-jitter 0.4 0.4`: expected brightness, contrast and saturation from 0 to 100 and maybe hue from 0 to \
+             0.5, such as `color-jitter 0.4 0.4 0.4 0.1`"
+        )
+    );
+    assert_eq!(
+        found("colour-jitter 0.4 0.4 0.4"),
+        expected("`colour-jitter` is not a transform; did you mean `color-jitter`?")
+    );
+}
+
+#[test]
+fn what_a_frozen_backbone_makes_of_mixed_pictures_is_not_kept() {
+    let with = |views: &str| {
+        Session::good_but("size = 224", &format!("size = 224\nviews = {views}"))
+            .set("train.mixup=0.2")
+            .set("train.cutmix=1")
+    };
+    assert_eq!(
+        with("20").errors(),
+        "error: x.toml:30: variant.frozen.transfer: `mixup` mixes pictures anew in every epoch, so what a frozen backbone \
+         makes of `views = 20` can't be kept\n  \
+         hint: set `views` to \"fresh\" for this variant, or its `train.mixup` to 0\n1 problem; nothing was run"
+    );
+    let experiment = with("\"fresh\"").load();
+    for name in ["scratch", "frozen"] {
+        let train = &experiment.variant(name).unwrap().settings[0].train;
+        assert_eq!((train.mixup, train.cutmix), (0.2, 1.0));
+    }
+    let fine = with("20")
+        .set("variant.frozen.data.transform.views=fresh")
+        .load();
+    assert!(fine.variant("scratch").unwrap().settings[0].train.mixes());
 }

@@ -66,7 +66,8 @@ fn beeant_is_the_published_protocol() {
                 OptimizerSpec::Sgd {
                     lr: 1e-4,
                     momentum: 0.9,
-                    weight_decay: 0.0
+                    weight_decay: 0.0,
+                    nesterov: false
                 }
             );
             assert_eq!(settings.transform.size, 224);

@@ -70,7 +70,8 @@ fn every_default_is_filled_in() {
         OptimizerSpec::Sgd {
             lr: 1.0,
             momentum: 0.0,
-            weight_decay: 0.0
+            weight_decay: 0.0,
+            nesterov: false
         }
     );
     assert_eq!(a.weights, None);
@@ -159,7 +160,8 @@ fn a_variant_overrides_key_by_key() {
         OptimizerSpec::Sgd {
             lr: 0.1,
             momentum: 0.9,
-            weight_decay: 1e-4
+            weight_decay: 1e-4,
+            nesterov: false
         }
     );
 }
@@ -174,7 +176,7 @@ fn what_every_variant_has_need_not_be_in_the_file_as_well() {
         text = text.replace(&format!("name = \"{name}\""), &own);
     }
     let experiment = load(&text);
-    let OptimizerSpec::Sgd { lr, .. } = settings(&experiment, "frozen").train.optimizer;
+    let lr = settings(&experiment, "frozen").train.optimizer.lr();
     assert_eq!(lr, 0.3);
     let text = GOOD.replace("lr = 1e-4, ", "") + "[grid]\ntrain.optimizer.lr = [0.1, 0.2]\n";
     assert_eq!(load(&text).cells, ["lr=0.1", "lr=0.2"]);
@@ -200,7 +202,9 @@ fn a_grid_multiplies_every_variant() {
             .settings
             .iter()
             .map(|settings| {
-                let OptimizerSpec::Sgd { lr, momentum, .. } = settings.train.optimizer;
+                let OptimizerSpec::Sgd { lr, momentum, .. } = settings.train.optimizer else {
+                    panic!("another optimizer")
+                };
                 assert_eq!(momentum, 0.9);
                 assert_eq!(settings.transfer.head_lr, 10.0);
                 assert_eq!(steps(&settings.transform.eval)[0], "resize 73");

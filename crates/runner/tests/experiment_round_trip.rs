@@ -39,13 +39,19 @@ views = "fresh"
 [train]
 epochs = 20
 batch_size = 4
-optimizer = { kind = "sgd", lr = 0.0001, momentum = 0.9, weight_decay = 0.0 }
+optimizer = { kind = "sgd", lr = 0.0001, momentum = 0.9, weight_decay = 0.0, nesterov = false }
+weight_decay_on = "all"
+label_smoothing = 0.0
+best = "val_accuracy"
+evaluate_train = false
+training_mode = "always"
 
 [[variant]]
 name = "scratch"
 model = { kind = "convnet", depth = [4, 8], hidden = 512, dropout = 0.5 }
 batch_norm = "batch"
 head_lr = 1.0
+repeat_from = "start"
 
 [[variant]]
 name = "pretrained"
@@ -53,6 +59,7 @@ model = { kind = "resnet18", weights = "hf:timm/resnet18.tv_in1k" }
 transfer = "fine-tune"
 batch_norm = "batch"
 head_lr = 1.0
+repeat_from = "start"
 
 [[variant]]
 name = "frozen"
@@ -60,12 +67,14 @@ model = { kind = "resnet18", weights = "hf:timm/resnet18.tv_in1k" }
 transfer = "frozen"
 batch_norm = "running"
 head_lr = 1.0
+repeat_from = "start"
 
 [grid]
 "train.optimizer.lr" = [0.0001, 1]
 
 [report]
 reference = "scratch"
+tensorboard = false
 "#
     );
 }

@@ -93,7 +93,8 @@ fn a_table_is_replaced_as_a_whole() {
         OptimizerSpec::Sgd {
             lr: 1.0,
             momentum: 0.0,
-            weight_decay: 0.0
+            weight_decay: 0.0,
+            nesterov: false
         }
     );
 }
@@ -175,7 +176,7 @@ fn errors_name_the_argument() {
         ),
         (
             "train.optimizer={kind=\"sgd\", lr=1, x=2}",
-            "train.optimizer.x: unknown key; expected `kind`, `lr`, `momentum` or `weight_decay`",
+            "train.optimizer.x: unknown key; expected `kind`, `lr`, `momentum`, `weight_decay` or `nesterov`",
         ),
         ("repeats", "expected KEY=VALUE, such as `train.epochs=4`"),
         (

@@ -5,7 +5,9 @@ mod experiment_support;
 use std::collections::BTreeSet;
 
 use experiment_support::{GOOD, Session, plan};
-use graft_data::{DataSpec, GeneratedSpec, GeneratedTask, SourceSpec, Step, TransformSpec, Views};
+use graft_data::{
+    DataSpec, GeneratedSpec, GeneratedTask, SourceSpec, Step, Subset, TransformSpec, Views,
+};
 use graft_model::{ModelSpec, TransferMode, TransferSpec, WeightsSpec};
 use graft_runner::plan::trial_id;
 use graft_trainer::{OptimizerSpec, Recipe, TrialSpec};
@@ -133,7 +135,7 @@ fn everything_that_decides_the_result_counts() {
 /// A trial in which every part is written out.
 fn spec() -> TrialSpec {
     TrialSpec {
-        format: 2,
+        format: 3,
         seed: 7,
         repeat: 3,
         data: DataSpec {
@@ -142,8 +144,10 @@ fn spec() -> TrialSpec {
                 side: 32,
                 train: 60,
                 val: 400,
+                test: 0,
                 seed: 0,
             }),
+            subset: Subset::Whole,
             transform: TransformSpec {
                 size: 32,
                 train: vec![Step::RandomResizedCrop, Step::HorizontalFlip],
@@ -159,17 +163,19 @@ fn spec() -> TrialSpec {
             dropout = 0.2 },
         ),
         weights: Some(WeightsSpec::File("w.safetensors".to_owned())),
+        previous: None,
         weights_fingerprint: Some("w".to_owned()),
         transfer: TransferSpec::of(TransferMode::Frozen),
-        recipe: Recipe {
-            epochs: 20,
-            batch_size: 8,
-            optimizer: OptimizerSpec::Sgd {
+        recipe: Recipe::new(
+            20,
+            8,
+            OptimizerSpec::Sgd {
                 lr: 0.005,
                 momentum: 0.9,
                 weight_decay: 0.0,
+                nesterov: false,
             },
-        },
+        ),
     }
 }
 
@@ -177,7 +183,7 @@ fn spec() -> TrialSpec {
 /// trial, and then the change belongs into the changelog.
 #[test]
 fn a_known_trial_has_its_known_id() {
-    assert_eq!(trial_id(&spec()), "e2b60c1dd9d90ff5");
+    assert_eq!(trial_id(&spec()), "28bf4628c259c622");
 }
 
 #[test]
@@ -223,7 +229,7 @@ proptest! {
     fn json_keeps_the_id(lr in 1e-12..1e3_f64, dropout in 0.0..1.0_f64) {
         let mut spec = spec();
         spec.model.options.insert("dropout".to_owned(), dropout.into());
-        spec.recipe.optimizer = OptimizerSpec::Sgd { lr, momentum: 0.9, weight_decay: 0.0 };
+        spec.recipe.optimizer = OptimizerSpec::Sgd { lr, momentum: 0.9, weight_decay: 0.0, nesterov: false };
         let text = serde_json::to_string(&spec).unwrap();
         prop_assert_eq!(trial_id(&serde_json::from_str(&text).unwrap()), trial_id(&spec));
     }

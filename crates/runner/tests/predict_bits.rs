@@ -71,6 +71,7 @@ fn write_pictures(desk: &Desk) {
         side: 48,
         train: 24,
         val: VAL,
+        test: 0,
         seed: 1,
     })
     .unwrap();
@@ -80,7 +81,7 @@ fn write_pictures(desk: &Desk) {
             let picture = RgbImage::from_raw(picture.width, picture.height, picture.rgb).unwrap();
             let (cut, low) = ((index % 5) as u32, (index % 7) as u32);
             let part = image::imageops::crop_imm(&picture, cut, low, 48 - 2 * cut, 48 - 2 * low);
-            let class = &source.classes()[source.label(split, index) as usize];
+            let class = &source.classes()[source.label(split, index).unwrap() as usize];
             let folder = desk.path(&format!("pictures/{split}/{class}"));
             fs::create_dir_all(&folder).unwrap();
             part.to_image()

@@ -63,6 +63,31 @@ fn ctrl_c_stops_cleanly_and_the_same_command_goes_on() {
 }
 
 #[test]
+fn a_sweep_whose_time_is_up_goes_on_the_next_time() {
+    let expected = undisturbed(TINY);
+    let desk = Desk::with_tiny();
+    let stopped = desk
+        .graft("sweep tiny.toml --max-hours 0.00000001")
+        .code(130);
+    stopped
+        .stderr_has("stopping because the time is up\n")
+        .stderr_has(
+            "error: the time of --max-hours is up: 0 of 6 trials are finished\n\
+             hint: run the same command again to go on\n",
+        )
+        .stdout_has("tiny: 0 of 6 trials finished");
+    desk.graft("sweep tiny.toml --max-hours 10").code(0);
+    assert_same(&desk.results("tiny"), &expected);
+    // Nothing to do takes no time.
+    desk.graft("sweep tiny.toml --max-hours 0.00000001").code(0);
+    for bad in ["0", "-1", "nan", "1e6", "soon"] {
+        desk.graft(&format!("sweep tiny.toml --max-hours={bad}"))
+            .code(2)
+            .stderr_has("expected a number of hours above 0, at most 100000");
+    }
+}
+
+#[test]
 fn a_kill_at_any_moment_loses_nothing_that_matters() {
     let expected = undisturbed(&longer());
     let desk = Desk::new();

@@ -19,7 +19,7 @@ pub enum Purpose {
     Dropout = 4,
     /// Pictures drawn by code, indexed by (task, split, sample).
     Generate = 5,
-    /// Which pictures fall into which split.
+    /// Which pictures fall into which split, indexed by (class).
     Split = 6,
     /// Which pictures a figure shows.
     Show = 7,
@@ -29,6 +29,8 @@ pub enum Purpose {
     View = 9,
     /// Which of its fixed views a picture shows, indexed by (repeat, round, sample).
     Pick = 10,
+    /// Which training pictures a trial learns from, indexed by (repeat, class).
+    Subset = 12,
 }
 
 /// The 64-bit key and the counter of one stream.

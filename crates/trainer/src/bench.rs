@@ -6,11 +6,12 @@ use graft_model::{Network, Pass};
 use graft_ops::Tape;
 
 use crate::{
-    OptimizerSpec, TrainError,
+    OptimizerSpec, Recipe, TrainError,
     inputs::{Example, Input},
     optimizer::{self, Optimizer},
     session::input,
     step::{Draws, step},
+    targets::Targets,
 };
 
 /// A network, its optimizer and one batch, on which the same step can be taken again and again.
@@ -18,7 +19,7 @@ pub struct StepBench {
     network: Network,
     optimizer: Box<dyn Optimizer>,
     example: Example,
-    lr: f64,
+    recipe: Recipe,
     steps: u64,
 }
 
@@ -39,16 +40,17 @@ impl StepBench {
         batch: Batch,
         device: &Device,
     ) -> Result<Self, TrainError> {
-        let OptimizerSpec::Sgd { lr, .. } = *optimizer;
-        let labels = batch.labels.clone();
+        let targets = Targets::of(&batch);
+        let recipe = Recipe::new(1, targets.len(), optimizer.clone());
         Ok(Self {
-            optimizer: optimizer::build(optimizer, &network)?,
+            optimizer: optimizer::build(optimizer, recipe.weight_decay_on, &network)?,
             example: Example {
                 input: Input::Pictures(input(batch, device)?),
-                labels,
+                targets,
+                mixed: None,
             },
             network,
-            lr,
+            recipe,
             steps: 0,
         })
     }
@@ -60,10 +62,12 @@ impl StepBench {
         let draws = Draws {
             seed: 0,
             repeat: 1,
+            epoch: 1,
             step: self.steps,
         };
         let optimizer = self.optimizer.as_mut();
-        let result = step(&self.network, optimizer, &self.example, draws, self.lr)?;
+        let (recipe, lr) = (&self.recipe, self.recipe.optimizer.lr());
+        let result = step(&self.network, optimizer, recipe, &self.example, draws, lr)?;
         Ok(result.loss)
     }
 

@@ -16,7 +16,7 @@ use graft_model::ModelSpec;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{TrainError, metrics::Tally};
+use crate::{PlateauState, StoppingState, TrainError, metrics::Tally};
 
 /// Version of the checkpoint files.
 pub const CHECKPOINT_FORMAT: u32 = 1;
@@ -24,6 +24,8 @@ pub const CHECKPOINT_FORMAT: u32 = 1;
 const HEADER_KEY: &str = "graft";
 /// What the names of the optimizer's tensors begin with.
 const OPTIMIZER: &str = "optimizer/";
+/// What the names of averaged weights begin with.
+const AVERAGE: &str = "average/";
 
 /// How far a trial has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +44,18 @@ pub struct Position {
     pub tally: Tally,
     /// The best epoch so far.
     pub best: Option<Best>,
+    /// The step after which the network was last validated within an epoch.
+    #[serde(default)]
+    pub validated: u64,
+    /// Rows of `evaluations.csv`.
+    #[serde(default)]
+    pub evaluations: usize,
+    /// What early stopping remembers.
+    #[serde(default)]
+    pub stopping: StoppingState,
+    /// What a schedule that watches for plateaus remembers.
+    #[serde(default)]
+    pub plateau: PlateauState,
 }
 
 impl Position {
@@ -55,15 +69,21 @@ impl Position {
             step: 0,
             tally: Tally::default(),
             best: None,
+            validated: 0,
+            evaluations: 0,
+            plateau: PlateauState::default(),
+            stopping: StoppingState::default(),
         }
     }
 }
 
-/// The epoch with the best validation accuracy; the earliest of equals.
+/// The epoch with the best figure of the recipe's choice; the earliest of equals.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     /// Its number, from 1.
     pub epoch: u32,
+    /// The figure.
+    pub figure: f64,
     /// Its validation accuracy, from 0 to 1.
     pub val_accuracy: f64,
 }
@@ -99,19 +119,24 @@ pub type Tensors = BTreeMap<String, Tensor>;
 pub(crate) struct Saved {
     pub(crate) network: Tensors,
     pub(crate) optimizer: Tensors,
+    /// The average of the weights, if there is one.
+    pub(crate) average: Tensors,
 }
 
 /// Writes `last.safetensors`.
 pub(crate) fn save_last(
     path: &Path,
-    network: Vec<(String, Tensor)>,
-    optimizer: Vec<(String, Tensor)>,
+    tensors: Saved,
     position: &Position,
 ) -> Result<(), TrainError> {
-    let optimizer = optimizer
-        .into_iter()
-        .map(|(name, tensor)| (format!("{OPTIMIZER}{name}"), tensor));
-    save(path, network.into_iter().chain(optimizer), position)
+    let below = |prefix: &'static str, tensors: Tensors| {
+        let tensors = tensors.into_iter();
+        tensors.map(move |(name, tensor)| (format!("{prefix}{name}"), tensor))
+    };
+    let all = below("", tensors.network)
+        .chain(below(OPTIMIZER, tensors.optimizer))
+        .chain(below(AVERAGE, tensors.average));
+    save(path, all, position)
 }
 
 /// Reads `last.safetensors`; `None` if there is no such file.
@@ -128,12 +153,16 @@ pub(crate) fn load_last(path: &Path, trial: &str) -> Result<Option<(Position, Sa
     let mut saved = Saved {
         network: BTreeMap::new(),
         optimizer: BTreeMap::new(),
+        average: BTreeMap::new(),
     };
     for (name, tensor) in tensors {
-        match name.strip_prefix(OPTIMIZER) {
-            Some(name) => saved.optimizer.insert(name.to_owned(), tensor),
-            None => saved.network.insert(name, tensor),
-        };
+        if let Some(name) = name.strip_prefix(OPTIMIZER) {
+            saved.optimizer.insert(name.to_owned(), tensor);
+        } else if let Some(name) = name.strip_prefix(AVERAGE) {
+            saved.average.insert(name.to_owned(), tensor);
+        } else {
+            saved.network.insert(name, tensor);
+        }
     }
     Ok(Some((position, saved)))
 }

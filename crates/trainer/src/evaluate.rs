@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
-use graft_data::{Batch, Loader, Source, Split};
+use graft_data::{Batch, Loader, Source, Split, Target};
 use graft_model::{Network, Pass};
-use graft_ops::{Tape, cross_entropy, softmax};
-use graft_record::PredictionRow;
+use graft_ops::{Tape, Weighing, softmax};
+use graft_record::{EstimateRow, MetricRow, PredictionRow, Predictions};
 
 use crate::{
     TrainError,
     features::{FeatureBatches, SharedBank, Wanted},
-    metrics::{Tally, argmax, count_correct},
+    measures::{ClassMeasures, NumberMeasures},
+    metrics::{Tally, argmax},
     session,
+    targets::Targets,
 };
 
 /// Pictures in a batch of an evaluation. Fixed, because the last bits of a result depend on it.
@@ -20,8 +22,8 @@ const BATCH: usize = 32;
 /// Batches prepared ahead of the one that is evaluated.
 const LOOK_AHEAD: usize = 2;
 
-/// Sees the logits and labels of a batch; `false` ends the visit.
-type Visit<'v> = dyn FnMut(&Tensor, &[u32]) -> Result<bool, TrainError> + 'v;
+/// Sees the outputs and targets of a batch; `false` ends the visit.
+type Visit<'v> = dyn FnMut(&Tensor, &Targets) -> Result<bool, TrainError> + 'v;
 
 /// The validation pictures of a trial, or what a backbone that never changes makes of them.
 pub(crate) struct Validation {
@@ -50,56 +52,86 @@ impl Validation {
         self.loader.source()
     }
 
-    /// Loss and accuracy over the validation pictures; `None` if `proceed` said no after a batch.
+    /// Loss and accuracy over the pictures of a split; `None` if `proceed` said no after a batch.
     pub(crate) fn run(
         &mut self,
         network: &Network,
+        split: Split,
         proceed: &mut dyn FnMut(usize, usize) -> bool,
     ) -> Result<Option<Tally>, TrainError> {
         let mut tally = Tally::default();
         let mut batch = 0;
-        let batches = self.loader.batches(Split::Val);
-        let through = self.visit(network, &mut |logits, labels| {
-            let loss = cross_entropy(&Tape::disabled(), logits, labels)?.to_scalar::<f32>()?;
-            tally.add(
-                loss.into(),
-                count_correct(&logits.to_vec2()?, labels),
-                labels.len(),
-            );
+        let batches = self.loader.batches(split);
+        let through = self.visit(network, split, &mut |outputs, targets| {
+            let loss = targets.loss(&Tape::disabled(), outputs, &Weighing::default())?;
+            let loss = loss.to_scalar::<f32>()?;
+            tally.add(loss.into(), targets.score(outputs)?, targets.len());
             batch += 1;
             Ok(proceed(batch, batches))
         })?;
         Ok(through.then_some(tally))
     }
 
-    /// What the network says about every validation picture.
-    pub(crate) fn predictions(
+    /// What the network says about every picture of a split, and what it is worth on them.
+    pub(crate) fn judge(
         &mut self,
         network: &Network,
-    ) -> Result<Vec<PredictionRow>, TrainError> {
+        split: Split,
+    ) -> Result<(Predictions, Vec<MetricRow>), TrainError> {
         let source = Arc::clone(self.source());
-        let mut rows = Vec::with_capacity(source.len(Split::Val));
-        self.visit(network, &mut |logits, labels| {
-            for (row, &label) in softmax(logits)?.to_vec2::<f32>()?.iter().zip(labels) {
-                let (index, predicted) = (rows.len(), argmax(row));
-                rows.push(PredictionRow {
-                    index,
-                    file: source.name(Split::Val, index),
-                    label,
-                    predicted: predicted as u32,
-                    probability: row[predicted].into(),
-                });
+        let classes = ClassMeasures::new(source.classes().len());
+        let (mut classes, mut numbers) = (classes, NumberMeasures::default());
+        let (mut of_classes, mut of_numbers) = (Vec::new(), Vec::new());
+        let name = |index| source.name(split, index);
+        self.visit(network, split, &mut |outputs, targets| {
+            match targets {
+                Targets::Classes(labels) => {
+                    for (row, &label) in softmax(outputs)?.to_vec2::<f32>()?.iter().zip(labels) {
+                        let (index, predicted) = (of_classes.len(), argmax(row));
+                        classes.add(row, label);
+                        of_classes.push(PredictionRow {
+                            index,
+                            file: name(index),
+                            label,
+                            predicted: predicted as u32,
+                            probability: row[predicted].into(),
+                        });
+                    }
+                }
+                Targets::Numbers(wanted) => {
+                    for (row, &number) in outputs.to_vec2::<f32>()?.iter().zip(wanted) {
+                        let index = of_numbers.len();
+                        numbers.add(row[0].into(), number.into());
+                        of_numbers.push(EstimateRow {
+                            index,
+                            file: name(index),
+                            number: number.into(),
+                            predicted: row[0].into(),
+                        });
+                    }
+                }
             }
             Ok(true)
         })?;
-        Ok(rows)
+        Ok(match source.target() {
+            Target::Classes => {
+                let rows = classes.rows(split.name(), source.classes());
+                (Predictions::Classes(of_classes), rows)
+            }
+            Target::Number => (Predictions::Numbers(of_numbers), numbers.rows(split.name())),
+        })
     }
 
-    /// Hands the logits and labels of each batch to `visit` until it returns `false`. Returns whether all were visited.
-    fn visit(&mut self, network: &Network, visit: &mut Visit<'_>) -> Result<bool, TrainError> {
+    /// Hands the outputs and targets of each batch to `visit` until it returns `false`. Returns whether all were visited.
+    fn visit(
+        &mut self,
+        network: &Network,
+        split: Split,
+        visit: &mut Visit<'_>,
+    ) -> Result<bool, TrainError> {
         let tape = Tape::disabled();
         let pass = Pass::evaluation(&tape);
-        if let Some(bank) = &self.bank {
+        if let Some(bank) = self.bank.as_ref().filter(|_| split == Split::Val) {
             let pictures = 0..self.source().len(Split::Val);
             let wanted = pictures
                 .map(|picture| Wanted { picture, view: 0 })
@@ -107,18 +139,18 @@ impl Validation {
             let later = std::iter::empty();
             let mut batches =
                 FeatureBatches::new(bank, &self.loader, Split::Val, 0, BATCH, wanted, later);
-            while let Some((features, labels)) = batches.next(network, &self.device)? {
-                if !visit(&network.head(&features, &pass)?, &labels)? {
+            while let Some((features, targets)) = batches.next(network, &self.device)? {
+                if !visit(&network.head(&features, &pass)?, &targets)? {
                     return Ok(false);
                 }
             }
             return Ok(true);
         }
-        for batch in self.loader.evaluation(Split::Val) {
+        for batch in self.loader.evaluation(split) {
             let batch: Batch = batch?;
-            let labels = batch.labels.clone();
+            let targets = Targets::of(&batch);
             let logits = network.forward(&session::input(batch, &self.device)?, &pass)?;
-            if !visit(&logits, &labels)? {
+            if !visit(&logits, &targets)? {
                 return Ok(false);
             }
         }

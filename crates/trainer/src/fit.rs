@@ -7,6 +7,7 @@ use graft_data::Split;
 use crate::{
     Observer, Outcome, StepProgress, TrainError,
     inputs::{Example, Inputs},
+    metrics::Tally,
     session::Session,
     step::{Draws, StepResult, step},
 };
@@ -17,10 +18,14 @@ pub(crate) fn fit(
     observer: &mut dyn Observer,
 ) -> Result<Outcome, TrainError> {
     let epochs = session.trial.spec.recipe.epochs;
-    while session.position.epochs_done < epochs {
+    while session.position.epochs_done < epochs && !session.position.stopping.stopped {
         let epoch = session.position.epochs_done + 1;
         let mut training = Training::start();
         let mut progress = StepProgress::begin(epoch, epochs, session.loader.batches(Split::Train));
+        // One that an earlier run was to make here.
+        if let Some(outcome) = validate_within(session, &progress, observer)? {
+            return Ok(outcome);
+        }
         let mut inputs = Inputs::new(session, epoch, session.position.batches_done);
         while let Some(example) = inputs.next(&session.built.network, &session.device)? {
             let (loss, images) = train_step(session, &example)?;
@@ -35,29 +40,65 @@ pub(crate) fn fit(
             if observer.should_stop() {
                 return session.interrupt();
             }
+            if let Some(outcome) = validate_within(session, &progress, observer)? {
+                return Ok(outcome);
+            }
             session.save_if_due()?;
         }
         training.stop();
-        let validated = session
-            .validation
-            .run(&session.built.network, &mut |batch, batches| {
-                observer.step(&StepProgress {
-                    batch,
-                    batches,
-                    validating: true,
-                    ..progress
-                });
-                !observer.should_stop()
-            })?;
-        let Some(validation) = validated else {
-            return session.interrupt();
+        let validation = match validate(session, Split::Val, &progress, observer)? {
+            Ok(validation) => validation,
+            Err(outcome) => return Ok(outcome),
         };
-        if !validation.mean_loss().is_finite() {
-            return session.diverge();
-        }
-        session.end_epoch(training, validation, observer)?;
+        let train = if session.trial.spec.recipe.evaluate_train {
+            match validate(session, Split::Train, &progress, observer)? {
+                Ok(tally) => Some(tally),
+                Err(outcome) => return Ok(outcome),
+            }
+        } else {
+            None
+        };
+        session.end_epoch(training, validation, train, observer)?;
     }
     session.finish()
+}
+
+/// Validates within an epoch if the recipe wants that after this step. `Some` outcome ends the trial.
+fn validate_within(
+    session: &mut Session,
+    progress: &StepProgress,
+    observer: &mut dyn Observer,
+) -> Result<Option<Outcome>, TrainError> {
+    if !session.is_validation_due() {
+        return Ok(None);
+    }
+    match validate(session, Split::Val, progress, observer)? {
+        Ok(validation) => session.note_validation(&validation).map(|()| None),
+        Err(outcome) => Ok(Some(outcome)),
+    }
+}
+
+/// Looks at the pictures of a split. The outcome ends the trial: the observer wants to stop, or the loss is not finite.
+fn validate(
+    session: &mut Session,
+    split: Split,
+    progress: &StepProgress,
+    observer: &mut dyn Observer,
+) -> Result<Result<Tally, Outcome>, TrainError> {
+    let validated = session.validate(split, &mut |batch, batches| {
+        observer.step(&StepProgress {
+            batch,
+            batches,
+            validating: true,
+            ..*progress
+        });
+        !observer.should_stop()
+    })?;
+    match validated {
+        None => session.interrupt().map(Err),
+        Some(tally) if !tally.mean_loss().is_finite() => session.diverge().map(Err),
+        Some(tally) => Ok(Ok(tally)),
+    }
 }
 
 /// One step on one batch. Returns the batch's mean loss and its number of pictures.
@@ -66,15 +107,21 @@ fn train_step(session: &mut Session, example: &Example) -> Result<(f64, usize), 
     let draws = Draws {
         seed: spec.seed,
         repeat: u64::from(spec.repeat),
+        epoch: session.position.epochs_done + 1,
         step: session.position.step + 1,
     };
     let (network, optimizer) = (&session.built.network, session.optimizer.as_mut());
-    let StepResult { loss, correct } = step(network, optimizer, example, draws, lr)?;
+    let StepResult { loss, score } = step(network, optimizer, &spec.recipe, example, draws, lr)?;
 
-    let images = example.labels.len();
+    if loss.is_finite()
+        && let Some(average) = &mut session.average
+    {
+        average.update(network)?;
+    }
+    let images = example.targets.len();
     session.position.step = draws.step;
     session.position.batches_done += 1;
-    session.position.tally.add(loss, correct, images);
+    session.position.tally.add(loss, score, images);
     Ok((loss, images))
 }
 

@@ -1,14 +1,16 @@
 //! What the steps of an epoch train on: pictures, or features of a backbone that never changes.
 
 use candle_core::{Device, Tensor};
-use graft_data::{Batches, Split, view};
+use graft_data::{Batch, Batches, Split, view};
 use graft_model::{Network, Pass};
 use graft_ops::Tape;
 
 use crate::{
     TrainError, TrialSpec,
     features::{FeatureBatches, Wanted},
+    mix::{Mixed, Mixer},
     session::{Session, input},
+    targets::Targets,
 };
 
 /// Pictures of consecutive batches that go through a fixed backbone together, at least.
@@ -19,7 +21,9 @@ const GROUPS_AHEAD: usize = 2;
 /// What a step trains on.
 pub(crate) struct Example {
     pub(crate) input: Input,
-    pub(crate) labels: Vec<u32>,
+    pub(crate) targets: Targets,
+    /// The other targets of the pictures, if they are mixed.
+    pub(crate) mixed: Option<Mixed>,
 }
 
 /// The input of a step.
@@ -33,7 +37,7 @@ pub(crate) enum Input {
 /// The batches of an epoch that are still to be trained on.
 pub(crate) enum Inputs {
     /// Pictures as they come.
-    Pictures(Batches),
+    Pictures(Pictures),
     /// Features of groups of batches.
     Groups(Groups),
     /// Features of fixed views.
@@ -46,6 +50,7 @@ impl Inputs {
         let spec = &session.trial.spec;
         let (seed, repeat) = (spec.seed, u64::from(spec.repeat));
         let (loader, batch_size) = (&session.loader, spec.recipe.batch_size);
+        let mixer = Mixer::new(&spec.recipe, seed, repeat, epoch.into());
         if let Some(bank) = &session.bank {
             let from = done * batch_size;
             let wanted = wanted(session, epoch).skip(from).collect();
@@ -64,9 +69,15 @@ impl Inputs {
                 group: None,
                 next: (done % batches) * batch_size,
                 batch_size,
+                batches: done / batches * batches,
+                mixer,
             });
         }
-        Self::Pictures(loader.train_epoch(seed, repeat, epoch.into(), done))
+        Self::Pictures(Pictures {
+            coming: loader.train_epoch(seed, repeat, epoch.into(), done),
+            batches: done,
+            mixer,
+        })
     }
 
     /// What the next step trains on; `None` after the last.
@@ -75,21 +86,42 @@ impl Inputs {
         network: &Network,
         device: &Device,
     ) -> Result<Option<Example>, TrainError> {
-        let features = match self {
-            Self::Pictures(batches) => {
-                let Some(batch) = batches.next().transpose()? else {
-                    return Ok(None);
-                };
-                let labels = batch.labels.clone();
-                let input = Input::Pictures(input(batch, device)?);
-                return Ok(Some(Example { input, labels }));
+        match self {
+            Self::Pictures(pictures) => pictures.next(device),
+            Self::Groups(groups) => groups.next(network, device),
+            Self::Views(batches) => {
+                let features = batches.next(network, device)?;
+                Ok(features.map(|(features, targets)| Example {
+                    input: Input::Features(features),
+                    targets,
+                    mixed: None,
+                }))
             }
-            Self::Groups(groups) => groups.next(network, device)?,
-            Self::Views(batches) => batches.next(network, device)?,
+        }
+    }
+}
+
+/// Batches of pictures.
+pub(crate) struct Pictures {
+    coming: Batches,
+    /// Batches of the epoch that have come.
+    batches: usize,
+    mixer: Mixer,
+}
+
+impl Pictures {
+    fn next(&mut self, device: &Device) -> Result<Option<Example>, TrainError> {
+        let Some(mut batch) = self.coming.next().transpose()? else {
+            return Ok(None);
         };
-        Ok(features.map(|(features, labels)| Example {
-            input: Input::Features(features),
-            labels,
+        let targets = Targets::of(&batch);
+        let pixels = &mut batch.pixels;
+        let mixed = self.mixer.mix(self.batches, pixels, &targets, batch.size);
+        self.batches += 1;
+        Ok(Some(Example {
+            input: Input::Pictures(input(batch, device)?),
+            targets,
+            mixed,
         }))
     }
 }
@@ -98,7 +130,7 @@ impl Inputs {
 fn wanted(session: &Session<'_>, epoch: u32) -> impl Iterator<Item = Wanted> + use<> {
     let spec: &TrialSpec = &session.trial.spec;
     let (seed, repeat, epoch) = (spec.seed, u64::from(spec.repeat), u64::from(epoch));
-    let views = spec.data.transform.fixed_views().unwrap_or(1);
+    let views = spec.kept_views().unwrap_or(1);
     let order = session.loader.train_order(seed, repeat, epoch);
     order.into_iter().map(move |picture| Wanted {
         picture,
@@ -110,36 +142,68 @@ fn wanted(session: &Session<'_>, epoch: u32) -> impl Iterator<Item = Wanted> + u
 /// resumed epoch computes the same ones.
 pub(crate) struct Groups {
     coming: Batches,
-    group: Option<(Tensor, Vec<u32>)>,
+    group: Option<Group>,
     /// Place in the group of the next batch's first picture.
     next: usize,
     batch_size: usize,
+    /// Batches of the epoch before the next group.
+    batches: usize,
+    mixer: Mixer,
+}
+
+/// The features of several batches.
+struct Group {
+    features: Tensor,
+    targets: Targets,
+    /// The other targets of each batch.
+    mixed: Vec<Option<Mixed>>,
 }
 
 impl Groups {
-    fn next(
-        &mut self,
-        network: &Network,
-        device: &Device,
-    ) -> Result<Option<(Tensor, Vec<u32>)>, TrainError> {
+    fn next(&mut self, network: &Network, device: &Device) -> Result<Option<Example>, TrainError> {
         loop {
-            if let Some((features, labels)) = &self.group {
-                if self.next < labels.len() {
-                    let n = self.batch_size.min(labels.len() - self.next);
-                    let labels = labels[self.next..self.next + n].to_vec();
-                    let features = features.narrow(0, self.next, n)?;
+            if let Some(group) = &self.group {
+                if self.next < group.targets.len() {
+                    let n = self.batch_size.min(group.targets.len() - self.next);
+                    let example = Example {
+                        input: Input::Features(group.features.narrow(0, self.next, n)?),
+                        targets: group.targets.part(self.next..self.next + n),
+                        mixed: group.mixed[self.next / self.batch_size].clone(),
+                    };
                     self.next += n;
-                    return Ok(Some((features, labels)));
+                    return Ok(Some(example));
                 }
                 self.next = 0;
             }
             let Some(batch) = self.coming.next().transpose()? else {
                 return Ok(None);
             };
-            let labels = batch.labels.clone();
-            let tape = Tape::disabled();
-            let features = network.features(&input(batch, device)?, &Pass::evaluation(&tape))?;
-            self.group = Some((features, labels));
+            self.group = Some(self.compute(batch, network, device)?);
         }
+    }
+
+    /// The features of a group, each of whose batches is mixed for itself.
+    fn compute(
+        &mut self,
+        mut batch: Batch,
+        network: &Network,
+        device: &Device,
+    ) -> Result<Group, TrainError> {
+        let targets = Targets::of(&batch);
+        let length = batch.pixels.len() / targets.len().max(1) * self.batch_size;
+        let mut mixed = Vec::new();
+        for (number, pixels) in batch.pixels.chunks_mut(length).enumerate() {
+            let from = number * self.batch_size;
+            let targets = targets.part(from..targets.len().min(from + self.batch_size));
+            mixed.push(self.mixer.mix(self.batches, pixels, &targets, batch.size));
+            self.batches += 1;
+        }
+        let tape = Tape::disabled();
+        let features = network.features(&input(batch, device)?, &Pass::evaluation(&tape))?;
+        Ok(Group {
+            features,
+            targets,
+            mixed,
+        })
     }
 }

@@ -3,7 +3,9 @@
 use candle_core::Device;
 use graft_model::{Init, Network, WeightFile};
 
-use crate::{Observer, Resources, TrainError, Trial, features::hash_backbone};
+use crate::{
+    Observer, Resources, TrainError, Trial, checkpoint::load_last, features::hash_backbone,
+};
 
 /// A network that is ready for a trial.
 pub(crate) struct BuiltNetwork {
@@ -23,8 +25,32 @@ struct BackboneSource {
 }
 
 impl BuiltNetwork {
-    /// Builds the network of a trial. A fixed backbone with the same weights as that of the trial before is not loaded again.
+    /// Builds the network of a trial: its own, or that of the trial it goes on with.
     pub(crate) fn new(
+        trial: &Trial,
+        classes: usize,
+        device: &Device,
+        resources: &mut Resources,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, TrainError> {
+        let built = Self::fresh(trial, classes, device, resources, observer)?;
+        let Some(id) = &trial.spec.previous else {
+            return Ok(built);
+        };
+        let none = || TrainError::Spec(format!("the trial {id} that it goes on with has no file"));
+        let path = trial.previous.as_ref().ok_or_else(none)?;
+        let (position, saved) = load_last(path, id)?.ok_or_else(none)?;
+        built.network.restore_trained(&saved.network)?;
+        observer.log(&format!(
+            "going on with the network of {} after its epoch {}",
+            path.display(),
+            position.epochs_done
+        ));
+        Ok(built)
+    }
+
+    /// Builds the network of a trial from its own weights. A fixed backbone with the same weights as that of the trial before is not loaded again.
+    fn fresh(
         trial: &Trial,
         classes: usize,
         device: &Device,

@@ -96,7 +96,8 @@ impl Predictor {
         assert!(whole, "inputs of another size");
         let batch = Batch {
             pixels: inputs.concat(),
-            labels: vec![0; inputs.len()],
+            labels: Vec::new(),
+            numbers: Vec::new(),
             indices: (0..inputs.len()).collect(),
             size: self.transform.size(),
         };

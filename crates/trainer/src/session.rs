@@ -7,15 +7,19 @@ use std::{
 };
 
 use candle_core::{Device, Tensor};
-use graft_data::{Batch, Loader, LoaderOptions, Normalization, Split, Transform};
+use graft_data::{Batch, Loader, LoaderOptions, Normalization, Split, Target, Transform};
 use graft_model::Network;
-use graft_record::{EpochRow, Manifest, ParameterCounts, State, Status, TimingRow, TrialFolder};
+use graft_record::{
+    EpochRow, EvaluationRow, Manifest, ParameterCounts, State, Status, TimingRow, TrialFolder,
+};
 
 use crate::{
-    Observer, OptimizerSpec, Outcome, Resources, TrainError, Trial,
-    checkpoint::{self, Best, CHECKPOINT_FORMAT, ModelCard, Position, Tensors},
+    Observer, Outcome, Recipe, Resources, Time, TrainError, Trial,
+    average::WeightAverage,
+    checkpoint::{self, Best, CHECKPOINT_FORMAT, ModelCard, Position, Saved, Tensors},
     device,
     evaluate::Validation,
+    events::Events,
     features::{Key, SharedBank},
     fit::Training,
     metrics::Tally,
@@ -32,6 +36,8 @@ pub(crate) struct Session<'a> {
     pub(crate) trial: &'a Trial,
     pub(crate) built: BuiltNetwork,
     pub(crate) optimizer: Box<dyn Optimizer>,
+    /// The average of the weights that is validated in their place, if the recipe wants one.
+    pub(crate) average: Option<WeightAverage>,
     pub(crate) loader: Loader,
     /// The features of the training pictures, if backbone and views never change.
     pub(crate) bank: Option<SharedBank>,
@@ -42,7 +48,11 @@ pub(crate) struct Session<'a> {
     card: ModelCard,
     status: Status,
     rows: Vec<EpochRow>,
+    /// Validations within epochs, and looks at the training pictures, if the recipe wants any.
+    evaluations: Vec<EvaluationRow>,
     timing: Vec<TimingRow>,
+    /// TensorBoard's event file, if one is wanted.
+    events: Option<Events>,
     /// The network at its best epoch, until it is on the disk.
     unsaved_best: Option<Vec<(String, Tensor)>>,
     saves: Pace,
@@ -58,10 +68,30 @@ impl<'a> Session<'a> {
         resources: &mut Resources,
         observer: &mut dyn Observer,
     ) -> Result<Self, TrainError> {
+        let mut session = Self::prepare(trial, folder, resources, observer)?;
+        session.resume(observer)?;
+        session.begin()?;
+        if trial.tensorboard {
+            session.events = Some(Events::open(trial, &session.rows, &session.timing)?);
+        }
+        Ok(session)
+    }
+
+    /// Builds the network and opens the pictures. Nothing is read from the trial's folder or written into it.
+    pub(crate) fn prepare(
+        trial: &'a Trial,
+        folder: TrialFolder,
+        resources: &mut Resources,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, TrainError> {
         let device = device::open(&trial.device)?;
         let pictures = resources.pictures(trial)?;
         let classes = pictures.source().classes().to_vec();
-        let built = BuiltNetwork::new(trial, classes.len(), &device, resources, observer)?;
+        let outputs = match pictures.source().target() {
+            Target::Classes => classes.len(),
+            Target::Number => 1,
+        };
+        let built = BuiltNetwork::new(trial, outputs, &device, resources, observer)?;
         let spec = &trial.spec;
         let (mean, std) = built.network.normalization();
         let transform = Transform::new(&spec.data.transform, Normalization { mean, std })?;
@@ -70,7 +100,8 @@ impl<'a> Session<'a> {
             threads: trial.loader_threads,
             look_ahead: LOOK_AHEAD,
         };
-        let loader = Loader::new(pictures, transform, options);
+        let kept = (spec.data.subset).pick(&**pictures.source(), spec.seed, spec.repeat.into())?;
+        let loader = Loader::new(pictures, transform, options).with_train(kept);
         let mut bank = |split: Split, views: u32| {
             let backbone = built.backbone.as_ref()?;
             let key = Key::new(
@@ -85,8 +116,9 @@ impl<'a> Session<'a> {
             Some(resources.bank(trial, key, items, observer))
         };
         let val_bank = bank(Split::Val, 1);
-        let views = spec.data.transform.fixed_views();
-        let train_bank = views.and_then(|views| bank(Split::Train, views));
+        let train_bank = spec
+            .kept_views()
+            .and_then(|views| bank(Split::Train, views));
         let card = ModelCard {
             format: CHECKPOINT_FORMAT,
             trial: trial.key.id.clone(),
@@ -98,15 +130,18 @@ impl<'a> Session<'a> {
             mean,
             std,
         };
-        let mut session = Self {
-            optimizer: optimizer::build(&spec.recipe.optimizer, &built.network)?,
+        Ok(Self {
+            optimizer: build_optimizer(&spec.recipe, &built.network)?,
+            average: start_average(&spec.recipe, &built.network)?,
             validation: Validation::new(&loader, val_bank, &device),
             bank: train_bank,
             loader,
             position: Position::start(&trial.key.id),
             status: Status::new(State::Running),
             rows: Vec::new(),
+            evaluations: Vec::new(),
             timing: Vec::new(),
+            events: None,
             unsaved_best: None,
             saves: Pace::start(),
             notes: Pace::start(),
@@ -115,10 +150,7 @@ impl<'a> Session<'a> {
             built,
             device,
             card,
-        };
-        session.resume(observer)?;
-        session.begin()?;
-        Ok(session)
+        })
     }
 
     /// The network, for another trial.
@@ -132,8 +164,20 @@ impl<'a> Session<'a> {
 
     /// The learning rate of the next step.
     pub(crate) fn lr(&self) -> f64 {
-        let OptimizerSpec::Sgd { lr, .. } = self.trial.spec.recipe.optimizer;
-        lr
+        self.lr_at(self.position.step, self.position.epochs_done)
+    }
+
+    /// The learning rate after so many steps, in the epoch after so many.
+    fn lr_at(&self, step: u64, epoch: u32) -> f64 {
+        let recipe = &self.trial.spec.recipe;
+        let time = Time {
+            epoch,
+            step,
+            epochs: recipe.epochs,
+            steps_per_epoch: self.loader.batches(Split::Train) as u64,
+        };
+        let scheduled = recipe.schedule.rate(recipe.optimizer.lr(), time);
+        self.position.plateau.rate(scheduled)
     }
 
     /// Records an epoch: its row, whether it is the best so far, and files and a checkpoint if they are due.
@@ -141,33 +185,35 @@ impl<'a> Session<'a> {
         &mut self,
         training: Training,
         validation: Tally,
+        train: Option<Tally>,
         observer: &mut dyn Observer,
     ) -> Result<(), TrainError> {
         let epoch = self.position.epochs_done + 1;
-        let row = EpochRow {
-            epoch,
-            step: self.position.step,
-            train_loss: self.position.tally.mean_loss(),
-            train_accuracy: self.position.tally.accuracy(),
-            val_loss: validation.mean_loss(),
-            val_accuracy: validation.accuracy(),
-            lr: self.lr(),
-        };
+        // That of the epoch's last step.
+        let lr = self.lr_at(self.position.step.saturating_sub(1), epoch - 1);
+        let row = self.row(&validation, lr);
+        let recipe = &self.trial.spec.recipe;
+        if let Some(plateau) = recipe.schedule.plateau() {
+            let figure = plateau.monitor.of(&row);
+            self.position.plateau.note(plateau, figure, lr);
+        }
+        if let Some(rule) = &recipe.early_stopping {
+            self.position.stopping.note(rule, rule.monitor.of(&row));
+        }
         let timing = TimingRow {
             epoch,
             seconds: training.seconds(),
             images_per_second: training.images_per_second(),
         };
-        if self
-            .position
-            .best
-            .is_none_or(|best| row.val_accuracy > best.val_accuracy)
-        {
-            self.position.best = Some(Best {
-                epoch,
-                val_accuracy: row.val_accuracy,
-            });
-            self.unsaved_best = Some(snapshot(self.network())?);
+        self.keep_if_best(&row)?;
+        if recipe.validate_every.is_some() || train.is_some() {
+            self.note_evaluation(Split::Val, &validation);
+        }
+        if let Some(train) = train {
+            self.note_evaluation(Split::Train, &train);
+        }
+        if let Some(events) = &mut self.events {
+            events.epoch(&row, &timing, &self.built.network)?;
         }
         self.rows.push(row);
         self.timing.push(timing);
@@ -187,9 +233,95 @@ impl<'a> Session<'a> {
         self.save_if_due()
     }
 
+    /// The row of the running epoch after a validation.
+    fn row(&self, validation: &Tally, lr: f64) -> EpochRow {
+        EpochRow {
+            epoch: self.position.epochs_done + 1,
+            step: self.position.step,
+            train_loss: self.position.tally.mean_loss(),
+            train_accuracy: self.position.tally.accuracy(),
+            val_loss: validation.mean_loss(),
+            val_accuracy: validation.accuracy(),
+            lr,
+        }
+    }
+
+    /// Keeps the network if a validation found it better than ever before.
+    fn keep_if_best(&mut self, row: &EpochRow) -> Result<(), TrainError> {
+        let monitor = self.trial.spec.recipe.best;
+        let figure = monitor.of(row);
+        let is_better = |best: Best| {
+            if monitor.rises() {
+                figure > best.figure
+            } else {
+                figure < best.figure
+            }
+        };
+        if !self.position.best.is_none_or(is_better) {
+            return Ok(());
+        }
+        self.position.best = Some(Best {
+            epoch: row.epoch,
+            figure,
+            val_accuracy: row.val_accuracy,
+        });
+        self.unsaved_best = Some(match &self.average {
+            Some(average) => average.in_place(self.network(), || snapshot(self.network()))?,
+            None => snapshot(self.network())?,
+        });
+        Ok(())
+    }
+
+    /// Whether the recipe wants a validation after the last step, which is not that of the epoch.
+    pub(crate) fn is_validation_due(&self) -> bool {
+        let Position {
+            step, batches_done, ..
+        } = self.position;
+        let due = |every: u64| step % every == 0 && self.position.validated < step;
+        let within = 0 < batches_done && batches_done < self.loader.batches(Split::Train);
+        within && self.trial.spec.recipe.validate_every.is_some_and(due)
+    }
+
+    /// Records a validation within an epoch.
+    pub(crate) fn note_validation(&mut self, validation: &Tally) -> Result<(), TrainError> {
+        let lr = self.lr_at(self.position.step - 1, self.position.epochs_done);
+        self.keep_if_best(&self.row(validation, lr))?;
+        self.note_evaluation(Split::Val, validation);
+        Ok(())
+    }
+
+    /// Adds what was found of a split after the last step.
+    fn note_evaluation(&mut self, split: Split, tally: &Tally) {
+        self.evaluations.push(EvaluationRow {
+            epoch: self.position.epochs_done + 1,
+            step: self.position.step,
+            split: split.name().to_owned(),
+            loss: tally.mean_loss(),
+            accuracy: tally.accuracy(),
+        });
+        self.position.validated = self.position.step;
+        self.position.evaluations = self.evaluations.len();
+    }
+
+    /// Looks at a split with the network, or with the average of its weights; `None` if `proceed` said no after a batch.
+    pub(crate) fn validate(
+        &mut self,
+        split: Split,
+        proceed: &mut dyn FnMut(usize, usize) -> bool,
+    ) -> Result<Option<Tally>, TrainError> {
+        let (network, validation) = (&self.built.network, &mut self.validation);
+        match &self.average {
+            Some(average) => average.in_place(network, || validation.run(network, split, proceed)),
+            None => validation.run(network, split, proceed),
+        }
+    }
+
     /// Writes the rows of the epochs so far.
     fn write_rows(&mut self) -> Result<(), TrainError> {
         self.folder.write_epochs(&self.rows)?;
+        if !self.evaluations.is_empty() {
+            self.folder.write_evaluations(&self.evaluations)?;
+        }
         Ok(self.folder.write_timing(&self.timing)?)
     }
 
@@ -209,12 +341,15 @@ impl<'a> Session<'a> {
         self.write_rows()?;
         self.save_best()?;
         let path = self.folder.last_checkpoint();
-        checkpoint::save_last(
-            &path,
-            self.network().trained_state(),
-            self.optimizer.state(),
-            &self.position,
-        )?;
+        let tensors = Saved {
+            network: self.network().trained_state().into_iter().collect(),
+            optimizer: self.optimizer.state().into_iter().collect(),
+            average: self
+                .average
+                .as_ref()
+                .map_or_else(Tensors::new, WeightAverage::tensors),
+        };
+        checkpoint::save_last(&path, tensors, &self.position)?;
         self.saves.done(start);
         Ok(())
     }
@@ -268,8 +403,15 @@ impl<'a> Session<'a> {
             })?,
         };
         self.restore_best(&tensors)?;
-        self.folder
-            .write_predictions(&self.validation.predictions(&self.built.network)?)?;
+        let network = &self.built.network;
+        let (predictions, mut metrics) = self.validation.judge(network, Split::Val)?;
+        self.folder.write_predictions(&predictions)?;
+        if !self.validation.source().is_empty(Split::Test) {
+            let (predictions, more) = self.validation.judge(network, Split::Test)?;
+            self.folder.write_test_predictions(&predictions)?;
+            metrics.extend(more);
+        }
+        self.folder.write_metrics(&metrics)?;
         self.write_status(State::Finished)?;
         Ok(Outcome::Finished {
             best_epoch: best.epoch,
@@ -307,8 +449,9 @@ impl<'a> Session<'a> {
             }
             Err(error) => {
                 observer.log(&format!("{error}: starting over"));
-                self.optimizer =
-                    optimizer::build(&self.trial.spec.recipe.optimizer, self.network())?;
+                let recipe = &self.trial.spec.recipe;
+                self.optimizer = build_optimizer(recipe, self.network())?;
+                self.average = start_average(recipe, self.network())?;
             }
         }
         Ok(())
@@ -333,9 +476,23 @@ impl<'a> Session<'a> {
             let reason = format!("epochs.csv has {} of its {done} epochs", rows.len());
             return Err(TrainError::Checkpoint { path, reason });
         }
+        let evaluations = self.folder.evaluations()?;
+        if evaluations.len() < position.evaluations {
+            let reason = format!(
+                "evaluations.csv has {} of its {} rows",
+                evaluations.len(),
+                position.evaluations
+            );
+            return Err(TrainError::Checkpoint { path, reason });
+        }
+        if let Some(average) = &mut self.average {
+            average.restore(&saved.average)?;
+        }
         self.optimizer.restore(&saved.optimizer)?;
         self.network().restore_trained(&saved.network)?;
         self.rows = rows[..done].to_vec();
+        self.evaluations = evaluations;
+        self.evaluations.truncate(position.evaluations);
         self.timing = timing.into_iter().take(done).collect();
         self.position = position;
         Ok(true)
@@ -357,8 +514,10 @@ impl<'a> Session<'a> {
             notes: source.notes(),
             key: self.trial.key.clone(),
             pictures: graft_data::Split::ALL
-                .map(|split| (split.name().to_owned(), source.len(split) as u64))
-                .into(),
+                .into_iter()
+                .filter(|&split| !source.is_empty(split))
+                .map(|split| (split.name().to_owned(), self.loader.pictures(split) as u64))
+                .collect(),
             parameters: ParameterCounts {
                 total: numbers(false),
                 trainable: numbers(true),
@@ -381,9 +540,22 @@ impl<'a> Session<'a> {
     }
 }
 
+fn build_optimizer(recipe: &Recipe, network: &Network) -> Result<Box<dyn Optimizer>, TrainError> {
+    let optimizer = optimizer::build(&recipe.optimizer, recipe.weight_decay_on, network)?;
+    Ok(optimizer)
+}
+
+fn start_average(recipe: &Recipe, network: &Network) -> Result<Option<WeightAverage>, TrainError> {
+    recipe
+        .ema
+        .map(|ema| WeightAverage::new(ema, network))
+        .transpose()
+}
+
 /// A batch's pixels as a tensor (n, size, size, 3).
 pub(crate) fn input(batch: Batch, device: &Device) -> Result<Tensor, TrainError> {
-    let (n, size) = (batch.labels.len(), batch.size);
+    let size = batch.size;
+    let n = batch.pixels.len() / (3 * size * size);
     Ok(Tensor::from_vec(batch.pixels, (n, size, size, 3), device)?)
 }
 

@@ -2,14 +2,17 @@
 
 use std::cell::RefCell;
 
+use candle_core::{DType, Tensor};
 use graft_model::{Network, Pass};
-use graft_ops::{Tape, add_scaled, cross_entropy};
+use graft_ops::{Clipping, Gradients, Tape, Weighing, add_scaled};
 
 use crate::{
-    TrainError,
+    ClipSpec, Recipe, TrainError, TrainingMode,
     inputs::{Example, Input},
-    metrics::count_correct,
-    optimizer::Optimizer,
+    metrics::Score,
+    mix::Mixed,
+    optimizer::{self, Optimizer},
+    targets::Targets,
 };
 
 /// Which step it is, for what is drawn in it.
@@ -18,6 +21,8 @@ pub(crate) struct Draws {
     pub(crate) seed: u64,
     pub(crate) repeat: u64,
     /// From 1.
+    pub(crate) epoch: u32,
+    /// Since the trial began, from 1.
     pub(crate) step: u64,
 }
 
@@ -26,38 +31,142 @@ pub(crate) struct Draws {
 pub(crate) struct StepResult {
     /// Mean over the batch, the shares of second classifiers included. If it is not finite, nothing was changed.
     pub(crate) loss: f64,
-    /// Pictures that were classified right.
-    pub(crate) correct: usize,
+    /// What the outputs are worth, those of mixed pictures by the target with the larger share.
+    pub(crate) score: Score,
 }
 
 /// Trains on one batch.
 pub(crate) fn step(
     network: &Network,
     optimizer: &mut dyn Optimizer,
+    recipe: &Recipe,
     example: &Example,
     draws: Draws,
     lr: f64,
 ) -> Result<StepResult, TrainError> {
     let tape = Tape::recording();
     let auxiliaries = RefCell::default();
-    let pass =
-        Pass::training(&tape, draws.seed, draws.repeat, draws.step).with_auxiliaries(&auxiliaries);
+    let trains = match recipe.training_mode {
+        TrainingMode::Always => true,
+        TrainingMode::FirstEpoch => draws.epoch == 1,
+    };
+    let pass = if trains {
+        Pass::training(&tape, draws.seed, draws.repeat, draws.step).with_auxiliaries(&auxiliaries)
+    } else {
+        Pass::evaluation(&tape)
+    };
     let logits = match &example.input {
         Input::Pictures(pictures) => network.forward(pictures, &pass)?,
         Input::Features(features) => network.head(features, &pass)?,
     };
-    let mut loss = cross_entropy(&tape, &logits, &example.labels)?;
+    let weights = &recipe.class_weights;
+    let weighing = Weighing {
+        label_smoothing: recipe.label_smoothing,
+        class_weights: (!weights.is_empty()).then_some(weights),
+    };
+    let (targets, mixed) = (&example.targets, example.mixed.as_ref());
+    let loss_of = |logits: &Tensor| loss(&tape, logits, targets, mixed, &weighing);
+    let mut loss = loss_of(&logits)?;
     for (logits, weight) in auxiliaries.take() {
-        let auxiliary = cross_entropy(&tape, &logits, &example.labels)?;
+        let auxiliary = loss_of(&logits)?;
         loss = add_scaled(&tape, &loss, &auxiliary, weight)?;
     }
     let result = StepResult {
         loss: f64::from(loss.to_scalar::<f32>()?),
-        correct: count_correct(&logits.to_vec2()?, &example.labels),
+        score: Mixed::main(mixed, targets).score(&logits)?,
     };
     if result.loss.is_finite() {
         let gradients = tape.backward(&loss)?;
-        optimizer.step(&gradients, lr)?;
+        let step = optimizer::Step {
+            lr,
+            number: draws.step,
+            clipping: clipping(&recipe.clip, network, &gradients)?,
+        };
+        optimizer.step(&gradients, &step)?;
     }
     Ok(result)
+}
+
+/// The loss of `logits`, (n, k), with one target for each, or with two of which each has its share.
+fn loss(
+    tape: &Tape,
+    logits: &Tensor,
+    targets: &Targets,
+    mixed: Option<&Mixed>,
+    weighing: &Weighing<'_>,
+) -> Result<Tensor, TrainError> {
+    let of = |targets: &Targets| targets.loss(tape, logits, weighing);
+    let Some(mixed) = mixed else {
+        return of(targets);
+    };
+    let none = Tensor::zeros((), DType::F32, logits.device())?;
+    let own = add_scaled(tape, &none, &of(targets)?, mixed.share)?;
+    let other = of(&mixed.targets)?;
+    Ok(add_scaled(tape, &own, &other, 1.0 - mixed.share)?)
+}
+
+/// What becomes of these gradients.
+fn clipping(
+    clip: &ClipSpec,
+    network: &Network,
+    gradients: &Gradients,
+) -> Result<Clipping, TrainError> {
+    let limit = clip.value.unwrap_or(f64::INFINITY);
+    let Some(most) = clip.norm else {
+        return Ok(Clipping { scale: 1.0, limit });
+    };
+    let mut squares = 0.0;
+    for parameter in network.parameters() {
+        if parameter.trainable() {
+            squares += gradients.sum_of_squares(&parameter.var)?;
+        }
+    }
+    // The small number is PyTorch's.
+    let scale = (most / (squares.sqrt() + 1e-6)).min(1.0);
+    Ok(Clipping { scale, limit })
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+
+    /// torch 2.15.0: `cross_entropy` with soft targets of both labels, by `scripts/golden_trainer.py`.
+    #[test]
+    fn mixed_labels_are_soft_targets() {
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("../tests/golden/mixing.json")).unwrap();
+        let numbers = |value: &serde_json::Value| -> Vec<f32> {
+            let values = value.as_array().unwrap().iter();
+            values.map(|value| value.as_f64().unwrap() as f32).collect()
+        };
+        for case in golden["losses"].as_array().unwrap() {
+            let logits = numbers(&case["logits"]);
+            let logits = Var::from_vec(logits, (4, 3), &Device::Cpu).unwrap();
+            let mixed = Mixed {
+                targets: Targets::Classes(vec![2, 0, 1, 2]),
+                share: case["share"].as_f64().unwrap(),
+            };
+            let weighing = Weighing {
+                label_smoothing: case["smoothing"].as_f64().unwrap(),
+                class_weights: None,
+            };
+            let tape = Tape::recording();
+            let own = Targets::Classes(vec![0, 1, 2, 2]);
+            let loss = loss(&tape, &logits, &own, Some(&mixed), &weighing).unwrap();
+            let gradient = tape.backward(&loss).unwrap();
+            let gradient = gradient.get(&logits).unwrap();
+            let found = gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let all = |loss: f32, gradient: &[f32]| [&[loss], gradient].concat();
+            let found = all(loss.to_scalar().unwrap(), &found);
+            let expected = all(
+                case["loss"].as_f64().unwrap() as f32,
+                &numbers(&case["gradient"]),
+            );
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!((found - expected).abs() < 5e-7, "{found} {expected}");
+            }
+        }
+    }
 }

@@ -20,9 +20,15 @@ pub struct Trial {
     pub data_folders: Vec<PathBuf>,
     /// The file with the backbone's weights, found before the sweep started.
     pub weights_file: Option<PathBuf>,
+    /// The last checkpoint of the trial that this one goes on with, if any.
+    #[serde(default)]
+    pub previous: Option<PathBuf>,
     /// Where features of frozen backbones are kept, if anywhere. Never changes a result.
     #[serde(default)]
     pub features: Option<FeatureCache>,
+    /// Whether an event file for TensorBoard is written beside the trials. Never changes a result.
+    #[serde(default)]
+    pub tensorboard: bool,
     /// Where to compute: `cpu`, `cuda`, `cuda:N` or `auto`.
     pub device: String,
     /// Threads that prepare batches beside the training threads.

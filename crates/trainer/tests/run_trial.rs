@@ -2,12 +2,15 @@
 
 use std::{cell::Cell, fs, path::Path};
 
-use graft_data::{DataSpec, GeneratedSpec, GeneratedTask, SourceSpec, Step, TransformSpec, Views};
+use graft_data::{
+    DataSpec, GeneratedSpec, GeneratedTask, SourceSpec, Step, Subset, TransformSpec, Views,
+};
 use graft_model::{BatchNormMode, ModelSpec, TransferMode, TransferSpec};
 use graft_record::{EpochRow, ResultsFolder, State, TimingRow, TrialFolder, TrialKey};
 use graft_trainer::{
-    FeatureCache, Observer, OptimizerSpec, Outcome, Recipe, Resources, StepProgress, Trial,
-    TrialSpec, load_best, run_trial,
+    ClipSpec, Course, EarlyStopping, EmaSpec, FeatureCache, Like, Monitor, Observer, OptimizerSpec,
+    Outcome, Plateau, Recipe, Resources, ScheduleSpec, StepProgress, TrainingMode, Trial,
+    TrialSpec, WarmUp, WarmUpLength, load_best, run_trial,
 };
 
 const SIZE: u32 = 16;
@@ -24,8 +27,10 @@ fn trial(results: &Path, change: impl FnOnce(&mut TrialSpec)) -> Trial {
                 side: 24,
                 train: 18,
                 val: 10,
+                test: 0,
                 seed: 0,
             }),
+            subset: Subset::Whole,
             transform: TransformSpec {
                 size: SIZE,
                 train: vec![Step::RandomResizedCrop, Step::HorizontalFlip],
@@ -42,16 +47,18 @@ fn trial(results: &Path, change: impl FnOnce(&mut TrialSpec)) -> Trial {
         ),
         weights: None,
         weights_fingerprint: None,
+        previous: None,
         transfer: TransferSpec::of(TransferMode::FineTune),
-        recipe: Recipe {
-            epochs: 3,
-            batch_size: 4,
-            optimizer: OptimizerSpec::Sgd {
+        recipe: Recipe::new(
+            3,
+            4,
+            OptimizerSpec::Sgd {
                 lr: 0.01,
                 momentum: 0.9,
                 weight_decay: 0.0,
+                nesterov: false,
             },
-        },
+        ),
     };
     change(&mut spec);
     Trial {
@@ -65,9 +72,11 @@ fn trial(results: &Path, change: impl FnOnce(&mut TrialSpec)) -> Trial {
         results: results.to_owned(),
         data_folders: Vec::new(),
         weights_file: None,
+        previous: None,
         features: None,
         device: "cpu".to_owned(),
         loader_threads: 1,
+        tensorboard: false,
         checkpoint_seconds: 1e9,
     }
 }
@@ -218,6 +227,212 @@ fn interrupted_anywhere_it_ends_with_the_same_bytes() {
     }
 }
 
+/// Adam, a schedule that watches, early stopping, an average of the weights and clipping, all of which remember something.
+#[test]
+fn everything_that_remembers_goes_on_where_it_stopped() {
+    let folders = tempfile::tempdir().unwrap();
+    let full = |name: &str| {
+        trial(&folders.path().join(name), |spec| {
+            let adam = OptimizerSpec::Adam {
+                lr: 0.01,
+                betas: (0.9, 0.999),
+                eps: 1e-8,
+                weight_decay: 0.001,
+            };
+            spec.recipe = Recipe {
+                schedule: ScheduleSpec {
+                    course: Course::Plateau(Plateau {
+                        monitor: Monitor::TrainLoss,
+                        factor: 0.5,
+                        patience: 0,
+                        min_delta: 0.05,
+                        cooldown: 0,
+                        min_lr: 0.0,
+                        like: Like::Pytorch,
+                    }),
+                    warm_up: Some(WarmUp {
+                        length: WarmUpLength::Steps(3),
+                        start: 0.1,
+                    }),
+                },
+                clip: ClipSpec {
+                    norm: Some(1.0),
+                    value: Some(0.5),
+                },
+                label_smoothing: 0.1,
+                best: Monitor::ValLoss,
+                early_stopping: Some(EarlyStopping {
+                    monitor: Monitor::ValAccuracy,
+                    patience: 2,
+                    min_delta: 0.01,
+                }),
+                ema: Some(EmaSpec { decay: 0.9 }),
+                ..Recipe::new(12, 4, adam)
+            };
+        })
+    };
+    let whole = full("whole");
+    run(&whole, NEVER);
+    let rows = folder(&whole).epochs().unwrap();
+    assert!(rows.len() < 12, "it did not stop early");
+    assert!(
+        rows.iter().any(|row| row.lr < 0.009) && rows[0].lr == 0.01,
+        "the rate did not fall: {rows:?}"
+    );
+    let status = folder(&whole).status().unwrap().unwrap();
+    let least = rows.iter().map(|row| row.val_loss).fold(f64::MAX, f64::min);
+    let best = rows.iter().find(|row| row.val_loss == least).unwrap();
+    assert_eq!(status.best_epoch, Some(best.epoch));
+    for stops in [vec![2], vec![6], vec![7, 1, 1, 3], vec![1; 25]] {
+        let parts = full(&format!("{stops:?}"));
+        for &steps in &stops {
+            run(&parts, steps);
+        }
+        run(&parts, NEVER);
+        assert_same(&whole, &parts);
+    }
+}
+
+#[test]
+fn validations_within_epochs_are_recorded_and_resumed() {
+    let folders = tempfile::tempdir().unwrap();
+    let watched = |name: &str| {
+        trial(&folders.path().join(name), |spec| {
+            spec.recipe.validate_every = Some(2);
+            spec.recipe.evaluate_train = true;
+        })
+    };
+    let whole = watched("whole");
+    run(&whole, NEVER);
+    let record = folder(&whole);
+    let rows = record.evaluations().unwrap();
+    // 18 pictures in batches of 4 are 5 steps.
+    let places: Vec<(u32, u64, &str)> = rows
+        .iter()
+        .map(|row| (row.epoch, row.step, row.split.as_str()))
+        .collect();
+    let val = |epoch, step| (epoch, step, "val");
+    assert_eq!(
+        places,
+        [
+            [val(1, 2), val(1, 4), val(1, 5), (1, 5, "train")],
+            [val(2, 6), val(2, 8), val(2, 10), (2, 10, "train")],
+            [val(3, 12), val(3, 14), val(3, 15), (3, 15, "train")],
+        ]
+        .concat()
+    );
+    for epoch in record.epochs().unwrap() {
+        let end = rows
+            .iter()
+            .find(|row| row.step == epoch.step && row.split == "val");
+        let end = end.unwrap();
+        assert_eq!(
+            (end.loss, end.accuracy),
+            (epoch.val_loss, epoch.val_accuracy)
+        );
+    }
+    let most = rows.iter().filter(|row| row.split == "val");
+    let most = most.map(|row| row.accuracy).fold(0.0, f64::max);
+    let status = record.status().unwrap().unwrap();
+    assert_eq!(status.best_val_accuracy, Some(most));
+    // The training is the same as without looking.
+    let plain = trial(&folders.path().join("plain"), |_| {});
+    run(&plain, NEVER);
+    let train_loss = |trial: &Trial| -> Vec<f64> {
+        let rows = folder(trial).epochs().unwrap();
+        rows.iter().map(|row| row.train_loss).collect()
+    };
+    assert_eq!(train_loss(&plain), train_loss(&whole));
+    for stops in [vec![2], vec![3], vec![4, 1], vec![1; 40]] {
+        let parts = watched(&format!("{stops:?}"));
+        for &steps in &stops {
+            run(&parts, steps);
+        }
+        run(&parts, NEVER);
+        assert_same(&whole, &parts);
+        assert_eq!(folder(&parts).evaluations().unwrap(), rows);
+    }
+}
+
+#[test]
+fn a_finished_trial_has_figures_of_every_class() {
+    let results = tempfile::tempdir().unwrap();
+    let trial = trial(results.path(), |_| {});
+    run(&trial, NEVER);
+    let record = folder(&trial);
+    let metrics = record.metrics().unwrap();
+    let value = |metric: &str, class: &str| {
+        let row = metrics
+            .iter()
+            .find(|row| row.metric == metric && row.class == class);
+        row.unwrap().value
+    };
+    let best = record.status().unwrap().unwrap().best_val_accuracy;
+    assert_eq!(Some(value("accuracy", "")), best);
+    let predictions = record.predictions().unwrap();
+    let right = |label| {
+        let of_class = predictions.iter().filter(|row| row.label == label);
+        let right = of_class.clone().filter(|row| row.predicted == label);
+        (right.count() as f64, of_class.count() as f64)
+    };
+    for (label, class) in (0..).zip(&record.manifest().unwrap().unwrap().classes) {
+        let (right, all) = right(label);
+        assert_eq!(value("recall", class), right / all);
+        assert_eq!(value("pictures", class), all);
+    }
+    assert!(metrics.iter().all(|row| row.split == "val"));
+}
+
+#[test]
+fn a_repeat_can_go_on_with_the_network_of_the_one_before() {
+    let folders = tempfile::tempdir().unwrap();
+    let first = trial(&folders.path().join("first"), |_| {});
+    run(&first, NEVER);
+    let second = |name: &str, id: &str| {
+        let mut second = trial(&folders.path().join(name), |spec| {
+            spec.repeat = 2;
+            spec.previous = Some(id.to_owned());
+        });
+        second.previous = Some(folder(&first).last_checkpoint());
+        second
+    };
+    let going_on = second("second", "0123");
+    run(&going_on, NEVER);
+    let afresh = trial(&folders.path().join("afresh"), |spec| spec.repeat = 2);
+    run(&afresh, NEVER);
+    let start = |trial: &Trial| folder(trial).epochs().unwrap()[0].train_loss;
+    assert!(start(&going_on) < start(&afresh));
+    // A checkpoint of another trial is not gone on with.
+    let foreign = second("foreign", "4567");
+    let error = run_trial(
+        &foreign,
+        &mut Resources::default(),
+        &mut StopAfter::new(NEVER),
+    );
+    let message = error.unwrap_err().to_string();
+    assert!(
+        message.contains("belongs to trial 0123, not 4567"),
+        "{message}"
+    );
+}
+
+#[test]
+fn after_the_first_epoch_the_network_can_stay_in_evaluation_mode() {
+    let folders = tempfile::tempdir().unwrap();
+    let losses = |name: &str, mode: TrainingMode| -> Vec<f64> {
+        let trial = trial(&folders.path().join(name), |spec| {
+            spec.recipe.training_mode = mode;
+        });
+        run(&trial, NEVER);
+        let rows = folder(&trial).epochs().unwrap();
+        rows.iter().map(|row| row.train_loss).collect()
+    };
+    let always = losses("always", TrainingMode::Always);
+    let first = losses("first", TrainingMode::FirstEpoch);
+    assert_eq!(always[0], first[0]);
+    assert_ne!(always[1], first[1]);
+}
+
 #[test]
 fn threads_and_shared_resources_do_not_change_a_result() {
     let folders = tempfile::tempdir().unwrap();
@@ -309,6 +524,7 @@ fn a_loss_that_is_not_finite_ends_the_trial_as_diverged() {
             lr: 1e30,
             momentum: 0.9,
             weight_decay: 0.0,
+            nesterov: false,
         };
     });
     assert!(matches!(
@@ -330,6 +546,7 @@ fn a_validation_loss_that_is_not_finite_ends_the_trial_as_diverged() {
             lr: 1e30,
             momentum: 0.0,
             weight_decay: 0.0,
+            nesterov: false,
         };
     });
     assert_eq!(run(&trial, NEVER), Outcome::Diverged { epoch: 1, step: 1 });
@@ -590,4 +807,59 @@ fn a_fixed_number_of_views_is_what_all_variants_see() {
     let fixed = results("fixed", Views::Fixed(2), 1);
     assert_ne!(fresh, fixed);
     assert_ne!(fixed, results("repeat", Views::Fixed(2), 2));
+}
+
+/// Mixed pictures: another result than without, the same one however it is interrupted, with and without a fixed backbone,
+/// of whose training pictures nothing is kept.
+#[test]
+fn mixed_pictures_are_the_same_ones_after_an_interruption() {
+    let folders = tempfile::tempdir().unwrap();
+    let weights = parent_weights(folders.path());
+    let cache = FeatureCache {
+        folder: folders.path().join("cache/features"),
+        limit: 1 << 30,
+    };
+    for is_frozen in [false, true] {
+        let new = |name: &str, mixup: f64, cutmix: f64| {
+            let folder = folders.path().join(format!("{name}-{is_frozen}"));
+            let mut trial = if is_frozen {
+                frozen(&folder, &weights, Views::Fresh, 1, Some(&cache))
+            } else {
+                trial(&folder, |_| {})
+            };
+            // A group of a fixed backbone takes seven batches.
+            trial.spec.recipe.batch_size = 5;
+            trial.spec.recipe.epochs = 2;
+            trial.spec.recipe.label_smoothing = 0.1;
+            (trial.spec.recipe.mixup, trial.spec.recipe.cutmix) = (mixup, cutmix);
+            // One view, whose features would be kept if it were not mixed.
+            trial.spec.data.transform.train = vec![Step::Resize(18), Step::CenterCrop(None)];
+            trial
+        };
+        let (plain, whole) = (new("plain", 0.0, 0.0), new("whole", 0.4, 1.0));
+        let (mixup, cutmix) = (new("mixup", 0.4, 0.0), new("cutmix", 0.0, 1.0));
+        let rows = [&plain, &whole, &mixup, &cutmix].map(|trial| {
+            run(trial, NEVER);
+            folder(trial).epochs().unwrap()
+        });
+        for (i, one) in rows.iter().enumerate() {
+            assert!(one.iter().all(|row| row.train_loss.is_finite()));
+            assert!(
+                rows[..i].iter().all(|other| one != other),
+                "{is_frozen} {i}"
+            );
+        }
+        for stops in [vec![2], vec![4], vec![7, 1, 1], vec![9, 1]] {
+            let parts = new(&format!("{stops:?}"), 0.4, 1.0);
+            for &steps in &stops {
+                run(&parts, steps);
+            }
+            run(&parts, NEVER);
+            assert_same(&whole, &parts);
+        }
+    }
+    // The training pictures of the plain frozen trial, and the validation pictures of all.
+    let logs = cache_files(&cache);
+    let keys: std::collections::BTreeSet<_> = logs.iter().map(|log| log.parent()).collect();
+    assert_eq!(keys.len(), 2, "{logs:?}");
 }

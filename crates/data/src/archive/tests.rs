@@ -49,7 +49,13 @@ fn tar_file(folder: &Path, entries: &[(&str, tar::EntryType)]) -> PathBuf {
 
 fn unpack_into(folder: &Path, archive: &Path, limits: Limits) -> Result<(), DataError> {
     let target = folder.join("out").join("bees");
-    unpack(archive, &target, &["train", "val"], limits, &mut NoProgress)
+    unpack(
+        archive,
+        &target,
+        &[&["train", "val"]],
+        limits,
+        &mut NoProgress,
+    )
 }
 
 fn names(folder: &Path) -> Vec<String> {

@@ -1,16 +1,21 @@
-//! Pictures drawn by code from a seed: a source task with many shapes and a small target task with new shapes of the
-//! same kind, so that transfer can be shown without a download.
+//! Pictures drawn by code from a seed, so that transfer can be shown without a download: a source task with many shapes
+//! and a small target task with new shapes of the same kind; and satellite tiles, of which the brightness at night is to
+//! be told, and from few of them how poor a place is.
 //!
-//! Every picture shows one shape, whose outline is its class. Place, size, rotation, colours, texture, background,
+//! Every picture of shapes shows one shape, whose outline is its class. Place, size, rotation, colours, texture, background,
 //! clutter and noise are random in both tasks alike, so that what a network learns on the many pictures of the
 //! source task (to see outlines and to ignore everything else) is what the target task needs.
 
 mod draw;
+mod satellite;
 mod shape;
+
+use std::fmt::Write;
 
 use graft_stream::{Purpose, Stream};
 
-use crate::{DataError, GeneratedSpec, GeneratedTask, Picture, Source, Split};
+use crate::{Answer, DataError, GeneratedSpec, GeneratedTask, Picture, Source, Split, Target};
+use satellite::Causes;
 use shape::Shape;
 
 /// Changes whenever the same seed draws other pictures.
@@ -43,6 +48,7 @@ const MAX_PICTURES: usize = 10_000_000;
 #[derive(Debug)]
 pub struct Generated {
     spec: GeneratedSpec,
+    /// None for the tasks with numbers.
     shapes: &'static [Shape],
     classes: Vec<String>,
 }
@@ -53,6 +59,7 @@ impl Generated {
         let shapes: &[Shape] = match spec.task {
             GeneratedTask::Source => &SOURCE_SHAPES,
             GeneratedTask::Target => &TARGET_SHAPES,
+            GeneratedTask::NightBrightness | GeneratedTask::Poverty => &[],
         };
         if !SIDES.contains(&spec.side) {
             return Err(DataError::Spec(format!(
@@ -62,13 +69,18 @@ impl Generated {
                 SIDES.end()
             )));
         }
-        for (key, count) in [("train", spec.train), ("val", spec.val)] {
-            if !(shapes.len()..=MAX_PICTURES).contains(&count) {
+        for (key, count) in [
+            ("train", spec.train),
+            ("val", spec.val),
+            ("test", spec.test),
+        ] {
+            let none = key == "test" && count == 0;
+            if !none && !(shapes.len().max(1)..=MAX_PICTURES).contains(&count) {
                 return Err(DataError::Spec(format!(
                     "{count} generated pictures can't be the {key} split of {} classes\n\
                      hint: `{key}` goes from {} to {MAX_PICTURES}",
                     shapes.len(),
-                    shapes.len()
+                    shapes.len().max(1)
                 )));
             }
         }
@@ -79,16 +91,33 @@ impl Generated {
         })
     }
 
-    /// `source` or `target`.
+    /// The class of the picture of a number, in every split.
+    fn class(&self, index: usize) -> usize {
+        index % self.shapes.len()
+    }
+
+    /// The word in the experiment file.
     fn task_name(&self) -> &'static str {
         match self.spec.task {
             GeneratedTask::Source => "source",
             GeneratedTask::Target => "target",
+            GeneratedTask::NightBrightness => "night-brightness",
+            GeneratedTask::Poverty => "poverty",
         }
+    }
+
+    /// What the picture of a number is drawn from.
+    fn stream(&self, split: Split, index: usize) -> Stream {
+        let place = [self.spec.task as u64, split as u64, index as u64];
+        Stream::new(self.spec.seed, Purpose::Generate, &place)
     }
 }
 
 impl Source for Generated {
+    fn target(&self) -> Target {
+        self.spec.task.target()
+    }
+
     fn classes(&self) -> &[String] {
         &self.classes
     }
@@ -97,11 +126,19 @@ impl Source for Generated {
         match split {
             Split::Train => self.spec.train,
             Split::Val => self.spec.val,
+            Split::Test => self.spec.test,
         }
     }
 
-    fn label(&self, _split: Split, index: usize) -> u32 {
-        (index % self.shapes.len()) as u32
+    fn answer(&self, split: Split, index: usize) -> Answer {
+        let causes = || Causes::draw(&mut self.stream(split, index));
+        match self.spec.task {
+            GeneratedTask::Source | GeneratedTask::Target => {
+                Answer::Class(self.class(index) as u32)
+            }
+            GeneratedTask::NightBrightness => Answer::Number(causes().night_brightness()),
+            GeneratedTask::Poverty => Answer::Number(causes().poverty()),
+        }
     }
 
     fn name(&self, split: Split, index: usize) -> String {
@@ -109,13 +146,12 @@ impl Source for Generated {
     }
 
     fn load(&self, split: Split, index: usize) -> Result<Picture, DataError> {
-        let task = match self.spec.task {
-            GeneratedTask::Source => 0,
-            GeneratedTask::Target => 1,
-        };
-        let place = [task, split as u64, index as u64];
-        let mut stream = Stream::new(self.spec.seed, Purpose::Generate, &place);
-        let shape = self.shapes[self.label(split, index) as usize];
+        let mut stream = self.stream(split, index);
+        if self.target() == Target::Number {
+            let causes = Causes::draw(&mut stream);
+            return Ok(satellite::tile(&causes, self.spec.side, &mut stream));
+        }
+        let shape = self.shapes[self.class(index)];
         Ok(draw::picture(shape, self.spec.side, &mut stream))
     }
 
@@ -125,11 +161,15 @@ impl Source for Generated {
             side,
             train,
             val,
+            test,
             seed,
         } = self.spec;
         let task = self.task_name();
-        let text =
+        let mut text =
             format!("{GENERATOR_VERSION} {task} side {side} train {train} val {val} seed {seed}");
+        if test > 0 {
+            let _ = write!(text, " test {test}");
+        }
         Ok(blake3::hash(text.as_bytes()).to_hex().to_string())
     }
 

@@ -1,4 +1,4 @@
-//! The marker segments of a JPEG file (ITU T.81, annex B), as far as the ordinary kind needs them.
+//! The marker segments of a JPEG file (ITU T.81, annex B), as far as the usual kinds need them.
 
 use super::entropy::HuffmanTable;
 
@@ -12,7 +12,7 @@ pub(super) const NATURAL_ORDER: [u8; 64] = [
 /// A colour channel as the file stores it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Component {
-    id: u8,
+    pub(super) id: u8,
     /// Blocks of it in a minimum coded unit, across and down.
     pub(super) h: usize,
     pub(super) v: usize,
@@ -24,6 +24,7 @@ pub(super) struct Component {
 }
 
 /// What stands before the compressed data.
+#[derive(Default)]
 pub(super) struct Headers<'a> {
     pub(super) width: usize,
     pub(super) height: usize,
@@ -44,26 +45,11 @@ pub(super) struct Headers<'a> {
 /// Reads up to the first scan. `None` for every file that is not an 8-bit sequential one of a single scan in grey or
 /// luma and chroma, and at the slightest irregularity.
 pub(super) fn read(bytes: &[u8]) -> Option<Headers<'_>> {
-    let mut headers = Headers {
-        width: 0,
-        height: 0,
-        components: Vec::new(),
-        quantization: [None; 4],
-        dc: [const { None }; 4],
-        ac: [const { None }; 4],
-        restart_interval: 0,
-        exif: None,
-        data: &[],
-    };
+    let mut headers = Headers::default();
     let mut rest = bytes.strip_prefix(&[0xFF, 0xD8])?;
     loop {
-        let (&[0xFF, marker], after) = rest.split_first_chunk()? else {
-            return None;
-        };
-        let (length, _) = after.split_first_chunk()?;
-        let length = usize::from(u16::from_be_bytes(*length));
-        let segment = after.get(2..length)?;
-        rest = &after[length..];
+        let (marker, segment, after) = next_segment(rest)?;
+        rest = after;
         match marker {
             0xC0 | 0xC1 => headers.frame(segment)?,
             0xC4 => headers.huffman_tables(segment)?,
@@ -72,23 +58,72 @@ pub(super) fn read(bytes: &[u8]) -> Option<Headers<'_>> {
                 headers.data = rest;
                 return Some(headers);
             }
-            0xDB => headers.quantization_tables(segment)?,
-            0xDD => {
-                headers.restart_interval =
-                    usize::from(u16::from_be_bytes(segment.try_into().ok()?));
-            }
-            0xE1 => headers.exif = headers.exif.or(segment.strip_prefix(b"Exif\0\0")),
-            // Adobe's segment may declare other colours than luma and chroma.
-            0xEE if segment.starts_with(b"Adobe") && segment.get(11) != Some(&1) => return None,
-            0xE0..=0xEF | 0xFE => {}
-            _ => return None,
+            _ => headers.other(marker, segment)?,
         }
     }
 }
 
-impl Headers<'_> {
+/// The next marker, the content of its segment, and what follows. `None` where there is no segment.
+pub(super) fn next_segment(rest: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&[0xFF, marker], after) = rest.split_first_chunk()? else {
+        return None;
+    };
+    let (length, _) = after.split_first_chunk()?;
+    let length = usize::from(u16::from_be_bytes(*length));
+    Some((marker, after.get(2..length)?, &after[length..]))
+}
+
+/// Calls `add` with every table of codes of a segment: whether it is for first coefficients, its number, how many codes
+/// there are of each length, and their symbols.
+pub(super) fn each_table(
+    mut segment: &[u8],
+    mut add: impl FnMut(bool, usize, &[u8; 16], &[u8]) -> Option<()>,
+) -> Option<()> {
+    while let Some((&kind, after)) = segment.split_first() {
+        let (counts, after) = after.split_first_chunk::<16>()?;
+        let n = counts.iter().map(|&count| usize::from(count)).sum();
+        let (symbols, after) = after.split_at_checked(n)?;
+        if kind >> 4 > 1 {
+            return None;
+        }
+        add(kind >> 4 == 0, usize::from(kind & 15), counts, symbols)?;
+        segment = after;
+    }
+    Some(())
+}
+
+impl<'a> Headers<'a> {
+    /// Minimum coded units across and down.
+    pub(super) fn units(&self) -> (usize, usize) {
+        let luma = self.components[0];
+        (
+            self.width.div_ceil(8 * luma.h),
+            self.height.div_ceil(8 * luma.v),
+        )
+    }
+
+    /// A segment that all kinds of files may have.
+    pub(super) fn other(&mut self, marker: u8, segment: &'a [u8]) -> Option<()> {
+        match marker {
+            0xDB => self.quantization_tables(segment),
+            0xDD => {
+                let interval = u16::from_be_bytes(segment.try_into().ok()?);
+                self.restart_interval = usize::from(interval);
+                Some(())
+            }
+            0xE1 => {
+                self.exif = self.exif.or(segment.strip_prefix(b"Exif\0\0"));
+                Some(())
+            }
+            // Adobe's segment may declare other colours than luma and chroma.
+            0xEE if segment.starts_with(b"Adobe") && segment.get(11) != Some(&1) => None,
+            0xE0..=0xEF | 0xFE => Some(()),
+            _ => None,
+        }
+    }
+
     /// Start of frame: size and sampling.
-    fn frame(&mut self, segment: &[u8]) -> Option<()> {
+    pub(super) fn frame(&mut self, segment: &[u8]) -> Option<()> {
         let &[8, h1, h0, w1, w0, n, ref channels @ ..] = segment else {
             return None;
         };
@@ -144,24 +179,13 @@ impl Headers<'_> {
     }
 
     /// Tables of codes.
-    fn huffman_tables(&mut self, mut segment: &[u8]) -> Option<()> {
-        while let Some((&kind, after)) = segment.split_first() {
-            let (counts, after) = after.split_first_chunk::<16>()?;
-            let n = counts.iter().map(|&count| usize::from(count)).sum();
-            let (symbols, after) = after.split_at_checked(n)?;
-            let tables = match kind >> 4 {
-                0 => &mut self.dc,
-                1 => &mut self.ac,
-                _ => return None,
-            };
-            *tables.get_mut(usize::from(kind & 15))? = Some(Box::new(HuffmanTable::new(
-                counts,
-                symbols,
-                kind >> 4 == 0,
-            )?));
-            segment = after;
-        }
-        Some(())
+    fn huffman_tables(&mut self, segment: &[u8]) -> Option<()> {
+        each_table(segment, |is_dc, number, counts, symbols| {
+            let tables = if is_dc { &mut self.dc } else { &mut self.ac };
+            let table = HuffmanTable::new(counts, symbols, is_dc)?;
+            *tables.get_mut(number)? = Some(Box::new(table));
+            Some(())
+        })
     }
 
     /// Start of scan: all channels at once, all coefficients.

@@ -1,5 +1,5 @@
-//! The ordinary kind of JPEG, fast and to the bit as libjpeg-turbo decodes it: 8-bit sequential, Huffman-coded, one scan,
-//! grey or luma and chroma.
+//! JPEG of the usual kinds, fast and to the bit as libjpeg-turbo decodes it: 8-bit, Huffman-coded, grey or luma and
+//! chroma, sequential in one scan or progressive.
 //!
 //! Blocks are decoded sixteen at a time into lanes beside each other, so that what follows the Huffman codes is
 //! vectors throughout, for whichever processor it runs on. Any other kind of file and every irregularity is left to the
@@ -14,6 +14,9 @@ mod color;
 mod entropy;
 mod headers;
 mod idct;
+mod planes;
+mod progressive;
+mod scan;
 
 use std::{cell::RefCell, ops::Range};
 
@@ -21,7 +24,7 @@ use pulp::{Simd, WithSimd};
 
 use entropy::{BitReader, Coefficients, HuffmanTable, LANES};
 use headers::{Component, Headers};
-use idct::Samples;
+use planes::{Plane, Rows};
 
 /// A decoded file.
 pub(crate) struct Decoded<'a> {
@@ -55,35 +58,33 @@ fn dispatch<O: WithSimd>(decoding: O) -> O::Output {
     pulp::Arch::new().dispatch(decoding)
 }
 
-/// Decodes `bytes` if they are of the ordinary kind, faultless, and of at most `max_pixels`.
+/// Decodes `bytes` if they are of a kind known here, faultless, and of at most `max_pixels`.
 pub(crate) fn decode(bytes: &[u8], max_pixels: u64) -> Option<Decoded<'_>> {
+    MEMORY.with_borrow_mut(|memory| {
+        let decoded = sequential(bytes, max_pixels, memory)
+            .or_else(|| progressive::decode(bytes, max_pixels, memory));
+        let planes = memory.planes.iter();
+        if planes.map(|plane| plane.samples.len()).sum::<usize>() > KEPT_BYTES {
+            *memory = Memory::default();
+        }
+        decoded
+    })
+}
+
+/// Decodes a sequential file.
+fn sequential<'a>(bytes: &'a [u8], max_pixels: u64, memory: &mut Memory) -> Option<Decoded<'a>> {
     let headers = headers::read(bytes)?;
     if (headers.width * headers.height) as u64 > max_pixels {
         return None;
     }
-    let exif = headers.exif;
-    let (width, height) = (headers.width as u32, headers.height as u32);
-    let rgb = MEMORY.with_borrow_mut(|memory| {
-        let rgb = dispatch(Decoding {
+    Some(Decoded {
+        width: headers.width as u32,
+        height: headers.height as u32,
+        exif: headers.exif,
+        rgb: dispatch(Decoding {
             headers: &headers,
             memory,
-        });
-        if memory
-            .planes
-            .iter()
-            .map(|plane| plane.samples.len())
-            .sum::<usize>()
-            > KEPT_BYTES
-        {
-            *memory = Memory::default();
-        }
-        rgb
-    })?;
-    Some(Decoded {
-        width,
-        height,
-        rgb,
-        exif,
+        })?,
     })
 }
 
@@ -95,46 +96,6 @@ struct Memory {
     segments: Vec<Range<usize>>,
     planes: [Plane; 3],
     rows: Rows,
-}
-
-/// A channel's samples, padded to whole groups of blocks.
-#[derive(Default)]
-struct Plane {
-    samples: Vec<u8>,
-    stride: usize,
-    /// What of it is picture.
-    width: usize,
-    height: usize,
-}
-
-impl Plane {
-    /// A row with its padding.
-    fn padded_row(&self, y: usize) -> &[u8] {
-        &self.samples[y * self.stride..][..self.stride]
-    }
-
-    /// A row without its padding; those outside of the picture are the nearest inside.
-    fn row(&self, y: isize) -> &[u8] {
-        let y = y.clamp(0, self.height as isize - 1) as usize;
-        &self.padded_row(y)[..self.width]
-    }
-
-    /// The place of a group of blocks whose top left is at (x, y).
-    fn put(&mut self, x: usize, y: usize, samples: &Samples) {
-        let rows = self.samples[y * self.stride..].chunks_exact_mut(self.stride);
-        for (to, from) in rows.zip(samples) {
-            to[x..x + from.len()].copy_from_slice(from);
-        }
-    }
-}
-
-/// Rows on their way to pixels.
-#[derive(Default)]
-struct Rows {
-    blue: Vec<u8>,
-    red: Vec<u8>,
-    sums: Vec<u16>,
-    rgb: Vec<u8>,
 }
 
 /// One decoding, compiled for several processors.
@@ -149,36 +110,45 @@ impl WithSimd for Decoding<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Self::Output {
         let Self { headers, memory } = self;
-        unstuff(headers, &mut memory.data, &mut memory.segments)?;
+        let rest = unstuff(headers.data, &mut memory.data, &mut memory.segments)?;
+        if !rest.starts_with(&[0xFF, 0xD9]) {
+            return None;
+        }
         decode_planes(headers, memory)?;
-        Some(pixels(headers, &memory.planes, &mut memory.rows))
+        Some(planes::pixels(headers, &memory.planes, &mut memory.rows))
     }
 }
 
-/// The compressed data without the zeros stuffed behind each 0xFF, up to the end of the picture. `None` if markers are
-/// missing, superfluous or out of order.
-fn unstuff(headers: &Headers, data: &mut Vec<u8>, segments: &mut Vec<Range<usize>>) -> Option<()> {
+/// The compressed data of a scan without the zeros stuffed behind each 0xFF, and what follows, from its marker on. `None`
+/// if restart markers are out of order.
+fn unstuff<'a>(
+    mut rest: &'a [u8],
+    data: &mut Vec<u8>,
+    segments: &mut Vec<Range<usize>>,
+) -> Option<&'a [u8]> {
     data.clear();
     segments.clear();
-    data.reserve(headers.data.len() + BitReader::PADDING);
-    let (mut rest, mut start) = (headers.data, 0);
+    data.reserve(rest.len() + BitReader::PADDING);
+    let mut start = 0;
     loop {
         let at = memchr::memchr(0xFF, rest)?;
         data.extend_from_slice(&rest[..at]);
         let marker = *rest.get(at + 1)?;
-        rest = &rest[at + 2..];
         if marker == 0 {
             data.push(0xFF);
+            rest = &rest[at + 2..];
             continue;
         }
         segments.push(start..data.len());
         data.resize(data.len() + BitReader::PADDING, 0);
         start = data.len();
-        match marker {
-            0xD9 => return Some(()),
-            0xD0..=0xD7 if usize::from(marker & 7) == (segments.len() - 1) % 8 => {}
-            _ => return None,
+        if !(0xD0..=0xD7).contains(&marker) {
+            return Some(&rest[at..]);
         }
+        if usize::from(marker & 7) != (segments.len() - 1) % 8 {
+            return None;
+        }
+        rest = &rest[at + 2..];
     }
 }
 
@@ -243,17 +213,10 @@ impl<'a> Channel<'a> {
 /// Decodes all blocks into the planes.
 #[inline(always)]
 fn decode_planes(headers: &Headers, memory: &mut Memory) -> Option<()> {
-    let luma = headers.components[0];
-    let across = headers.width.div_ceil(8 * luma.h);
-    let down = headers.height.div_ceil(8 * luma.v);
+    let (across, down) = headers.units();
     let mut channels = Vec::with_capacity(3);
     for (&component, plane) in headers.components.iter().zip(&mut memory.planes) {
-        plane.width = (headers.width * component.h).div_ceil(luma.h);
-        plane.height = (headers.height * component.v).div_ceil(luma.v);
-        plane.stride = across.next_multiple_of(LANES) * component.h * 8;
-        plane
-            .samples
-            .resize(plane.stride * down * component.v * 8, 0);
+        plane.shape(component, headers);
         channels.push(Channel::new(component, headers)?);
     }
     let interval = match headers.restart_interval {
@@ -296,58 +259,6 @@ fn decode_planes(headers: &Headers, memory: &mut Memory) -> Option<()> {
     reader.is_at_end().then_some(())
 }
 
-/// The planes as RGB, interleaved.
-#[inline(always)]
-fn pixels(headers: &Headers, planes: &[Plane; 3], rows: &mut Rows) -> Vec<u8> {
-    let Headers { width, height, .. } = *headers;
-    let mut rgb = Vec::with_capacity(3 * width * height);
-    let padded = width.next_multiple_of(color::GROUP);
-    rows.rgb.resize(3 * padded, 0);
-    let [luma, blue, red] = planes;
-    let sampling = (headers.components[0].h, headers.components[0].v);
-    for y in 0..height {
-        if headers.components.len() == 1 {
-            let row = luma.row(y as isize).iter();
-            rgb.extend(row.flat_map(|&grey| [grey; 3]));
-            continue;
-        }
-        let (blue, red) = if sampling == (1, 1) {
-            (blue.padded_row(y), red.padded_row(y))
-        } else {
-            for (plane, row) in [(blue, &mut rows.blue), (red, &mut rows.red)] {
-                upsample(plane, sampling, y as isize, &mut rows.sums, row);
-                row.resize(padded, 0);
-            }
-            (&rows.blue[..], &rows.red[..])
-        };
-        color::to_rgb(luma.padded_row(y), blue, red, &mut rows.rgb);
-        rgb.extend_from_slice(&rows.rgb[..3 * width]);
-    }
-    rgb
-}
-
-/// Row `y` of a chroma plane in full size.
-#[inline(always)]
-fn upsample(
-    plane: &Plane,
-    (h, v): (usize, usize),
-    y: isize,
-    sums: &mut Vec<u16>,
-    row: &mut Vec<u8>,
-) {
-    // libjpeg interpolates to the sides only where a row has more than two samples.
-    let is_narrow = plane.width <= 2;
-    let is_upper = y % 2 == 0;
-    let (near, far) = (y / 2, if is_upper { y / 2 - 1 } else { y / 2 + 1 });
-    match (h, v) {
-        (2, 1) if is_narrow => color::repeat(plane.row(y), row),
-        (2, 1) => color::double_width(plane.row(y), row),
-        (1, _) => color::double_height(plane.row(near), plane.row(far), is_upper, row),
-        _ if is_narrow => color::repeat(plane.row(near), row),
-        _ => color::double_both(plane.row(near), plane.row(far), sums, row),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -362,7 +273,14 @@ mod tests {
     /// What is not decoded here would still be decoded by the general decoder, later and with other bits.
     #[test]
     fn ordinary_files_are_decoded_here() {
-        for name in ["444.jpg", "422.jpg", "420.jpg", "restart.jpg", "grey.jpg"] {
+        for name in [
+            "444.jpg",
+            "422.jpg",
+            "420.jpg",
+            "restart.jpg",
+            "grey.jpg",
+            "progressive.jpg",
+        ] {
             let bytes = golden(name);
             let decoded = decode(&bytes, 57 * 41).unwrap();
             assert_eq!((decoded.width, decoded.height), (57, 41), "{name}");
@@ -379,7 +297,7 @@ mod tests {
 
     #[test]
     fn other_files_and_cut_files_are_left_to_the_general_decoder() {
-        for name in ["progressive.jpg", "cmyk.jpg", "rgb.png"] {
+        for name in ["cmyk.jpg", "rgb.png"] {
             assert!(decode(&golden(name), 1 << 20).is_none(), "{name}");
         }
         for name in ["444.jpg", "420.jpg", "restart.jpg", "grey.jpg"] {

@@ -88,6 +88,29 @@ pub(crate) fn center(width: u32, height: u32, side: u32) -> Crop {
     }
 }
 
+/// `RandomCrop(side)`: a square at a random place inside; `None` where the picture is smaller.
+pub(crate) fn random(width: u32, height: u32, side: u32, stream: &mut Stream) -> Option<Crop> {
+    let (down, along) = (height.checked_sub(side)?, width.checked_sub(side)?);
+    let y = stream.below(down as usize + 1) as i64;
+    let x = stream.below(along as usize + 1) as i64;
+    Some(Crop {
+        x,
+        y,
+        width: side,
+        height: side,
+    })
+}
+
+/// So many pixels more on each side.
+pub(crate) fn padded(width: u32, height: u32, margin: u32) -> Crop {
+    Crop {
+        x: -i64::from(margin),
+        y: -i64::from(margin),
+        width: width.saturating_add(2 * margin),
+        height: height.saturating_add(2 * margin),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use graft_stream::Purpose;

@@ -2,27 +2,43 @@
 //!
 //! The steps are torchvision's on PIL pictures, with Pillow's antialiased bilinear filter. They are not carried out one by
 //! one: crops and flips only move a window ([`plan`]), so that most lists of steps cost one resize of the needed part and
-//! one pass that normalises and flips.
+//! one pass that normalises and flips. Steps that change colours or turn the picture work on its bytes as they are then.
 
+mod augment;
 mod check;
+mod color;
 mod crop;
+mod filter;
 mod normalize;
 #[cfg(test)]
 mod parity;
+#[cfg(test)]
+mod parity_augment;
 mod plan;
 mod resize;
+mod turn;
 
 use graft_stream::Stream;
 
-use crate::{Picture, Step, TransformSpec};
+use crate::{Border, Picture, Step, TransformSpec};
 
 pub use check::TransformError;
 pub use crop::{Crop, random_resized_crop};
 pub use normalize::Normalization;
 pub use resize::Scratch;
 
+use augment::Jittered;
 use normalize::Normalizer;
 use plan::Plan;
+
+/// What is left to do when the pixels are made.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rest {
+    /// To be mirrored left to right.
+    flip: bool,
+    /// To be erased, after mirroring and normalising.
+    erased: Option<Crop>,
+}
 
 /// Which of the two lists of steps is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,8 +95,11 @@ impl Transform {
         out: &mut [f32],
     ) -> Result<(), TransformError> {
         assert_eq!(out.len(), self.input_len(), "the length of an input");
-        let flip = self.pixels(picture, mode, stream, scratch)?;
+        let Rest { flip, erased } = self.pixels(picture, mode, stream, scratch)?;
         self.normalize(&scratch.done.rgb, flip, out);
+        if let Some(part) = erased {
+            augment::erase(out, self.size(), part, [0.0; 3]);
+        }
         Ok(())
     }
 
@@ -99,7 +118,8 @@ impl Transform {
         self.apply(picture, Mode::Evaluation, &mut unused, scratch, out)
     }
 
-    /// The transformed picture before it is normalised, size × size, to look at or to keep.
+    /// The transformed picture before it is normalised, size × size, to look at or to keep. What a `random-erasing` sets to
+    /// 0 has the mean colour.
     pub fn view(
         &self,
         picture: &Picture,
@@ -107,12 +127,13 @@ impl Transform {
         stream: &mut Stream,
         scratch: &mut Scratch,
     ) -> Result<Picture, TransformError> {
-        let flip = self.pixels(picture, mode, stream, scratch)?;
+        let Rest { flip, erased } = self.pixels(picture, mode, stream, scratch)?;
         let mut view = scratch.done.clone();
         if flip {
-            for row in view.rgb.chunks_exact_mut(3 * self.size()) {
-                row.as_chunks_mut::<3>().0.reverse();
-            }
+            turn::mirror(&mut view);
+        }
+        if let Some(part) = erased {
+            augment::erase(&mut view.rgb, self.size(), part, self.normalizer.zero());
         }
         Ok(view)
     }
@@ -129,25 +150,27 @@ impl Transform {
         self.normalize(&view.rgb, false, out);
     }
 
-    /// The steps, up to the flip that is left to do.
+    /// The steps, up to what is left to do.
     fn pixels(
         &self,
         picture: &Picture,
         mode: Mode,
         stream: &mut Stream,
         scratch: &mut Scratch,
-    ) -> Result<bool, TransformError> {
+    ) -> Result<Rest, TransformError> {
         let steps = match mode {
             Mode::Training => &self.spec.train,
             Mode::Evaluation => &self.spec.eval,
         };
         let size = self.spec.size;
         let mut plan = Plan::new(picture.width, picture.height);
+        let mut erased = None;
         for step in steps {
+            let (width, height) = plan.size();
             match *step {
                 Step::RandomResizedCrop => {
-                    let (width, height) = plan.size();
-                    plan.crop(random_resized_crop(width, height, stream));
+                    let part = random_resized_crop(width, height, stream);
+                    plan.crop(part, picture, scratch)?;
                     plan.resize(size, size, picture, scratch)?;
                 }
                 Step::HorizontalFlip => {
@@ -156,21 +179,80 @@ impl Transform {
                     }
                 }
                 Step::Resize(side) => {
-                    let (width, height) = plan.size();
                     let (width, height) = crop::shorter_side(width, height, side);
                     plan.resize(width, height, picture, scratch)?;
                 }
                 Step::CenterCrop(side) => {
-                    let (width, height) = plan.size();
-                    plan.crop(crop::center(width, height, side.unwrap_or(size)));
+                    let part = crop::center(width, height, side.unwrap_or(size));
+                    plan.crop(part, picture, scratch)?;
                 }
+                Step::Pad(margin, Border::Black) => {
+                    plan.crop(crop::padded(width, height, margin), picture, scratch)?;
+                }
+                Step::RandomCrop(side) => {
+                    let side = side.unwrap_or(size);
+                    let part = crop::random(width, height, side, stream);
+                    let part = part.ok_or(TransformError::TooSmall {
+                        side,
+                        width,
+                        height,
+                    })?;
+                    plan.crop(part, picture, scratch)?;
+                }
+                Step::RandomErasing(probability) => {
+                    if stream.chance(probability) {
+                        erased = augment::erased(size, stream);
+                    }
+                }
+                Step::VerticalFlip
+                | Step::Pad(_, Border::Reflect)
+                | Step::Rotation(..)
+                | Step::ColorJitter(_)
+                | Step::RandAugment { .. } => change(step, &mut plan, picture, stream, scratch)?,
             }
         }
-        plan.finish(picture, scratch)
+        let flip = plan.finish(picture, scratch)?;
+        Ok(Rest { flip, erased })
     }
 
     /// Interleaved bytes to interleaved normalised values, mirrored if `flip`.
     fn normalize(&self, rgb: &[u8], flip: bool, out: &mut [f32]) {
         self.normalizer.apply(rgb, 3 * self.size(), flip, out);
     }
+}
+
+/// A step that changes bytes: the picture so far is made, and changed in place.
+fn change(
+    step: &Step,
+    plan: &mut Plan,
+    picture: &Picture,
+    stream: &mut Stream,
+    scratch: &mut Scratch,
+) -> Result<(), TransformError> {
+    if *step == Step::VerticalFlip && !stream.chance(0.5) {
+        return Ok(());
+    }
+    if let Step::Pad(margin, _) = *step {
+        let (width, height) = plan.size();
+        let whole = crop::padded(width, height, margin);
+        plan::check_pixels(whole.width, whole.height)?;
+    }
+    plan.settle(picture, scratch)?;
+    let (picture, spare) = scratch.change();
+    match *step {
+        Step::VerticalFlip => turn::flip(picture),
+        Step::Pad(margin, _) => turn::reflect(picture, margin, spare),
+        Step::Rotation(degrees, filter) => {
+            turn::rotate(picture, stream.uniform(-degrees, degrees), filter, spare);
+        }
+        Step::ColorJitter(jitter) => Jittered::draw(&jitter, stream).apply(picture),
+        Step::RandAugment {
+            operations,
+            magnitude,
+        } => augment::rand_augment(picture, operations, magnitude, stream, spare),
+        // The others move a window.
+        _ => {}
+    }
+    plan.settled(scratch);
+    Ok(())
 }

@@ -54,6 +54,13 @@ impl Normalizer {
         }
     }
 
+    /// The colour that comes nearest to 0 in every channel: the mean.
+    pub(super) fn zero(&self) -> [u8; 3] {
+        let mean = self.normalization.mean;
+        // A cast of what is out of range gives the end of the range.
+        mean.map(|mean| (255.0 * mean).round() as u8)
+    }
+
     /// Writes the values of interleaved bytes in rows of `row` bytes, each mirrored if `flip`.
     pub(super) fn apply(&self, rgb: &[u8], row: usize, flip: bool, out: &mut [f32]) {
         Arch::new().dispatch(Pass {

@@ -1,13 +1,14 @@
 //! Steps as movements of a window, so that pixels are touched once.
 //!
 //! At every moment the picture so far is: the `window` of the source, resized to `target`, of which `crop` is seen,
-//! mirrored if `flipped`. A step that this can't express (a second resize, a resize of a padded crop) first makes the
-//! pixels so far into a new source.
+//! mirrored if `flipped`. A step that this can't express (a second resize, a resize of a padded crop, a change of colours)
+//! first makes the pixels so far into a new source.
 
 use super::{
     TransformError,
     crop::Crop,
     resize::{Rect, Scratch, resample},
+    turn,
 };
 use crate::Picture;
 
@@ -52,8 +53,17 @@ impl Plan {
         self.flipped = !self.flipped;
     }
 
-    /// Takes a part, in coordinates of the picture so far.
-    pub(crate) fn crop(&mut self, part: Crop) {
+    /// Takes a part, in coordinates of the picture so far; black where it reaches out.
+    pub(crate) fn crop(
+        &mut self,
+        part: Crop,
+        picture: &Picture,
+        scratch: &mut Scratch,
+    ) -> Result<(), TransformError> {
+        if !lies_in(part, self.size()) && !self.shows_all() {
+            // What was cut off must not come back.
+            self.settle(picture, scratch)?;
+        }
         let x = if self.flipped {
             i64::from(self.crop.width) - part.x - i64::from(part.width)
         } else {
@@ -64,6 +74,52 @@ impl Plan {
             y: self.crop.y + part.y,
             ..part
         };
+        Ok(())
+    }
+
+    /// Whether no pixel of the resized window was cut off.
+    fn shows_all(&self) -> bool {
+        let Crop { x, y, .. } = self.crop;
+        let (right, lower) = (
+            x + i64::from(self.crop.width),
+            y + i64::from(self.crop.height),
+        );
+        x <= 0 && y <= 0 && right >= self.target.0.into() && lower >= self.target.1.into()
+    }
+
+    /// Makes the pixels so far into the picture that is in the scratch memory, for a step that changes it.
+    pub(crate) fn settle(
+        &mut self,
+        picture: &Picture,
+        scratch: &mut Scratch,
+    ) -> Result<(), TransformError> {
+        if !self.is_settled(scratch) {
+            self.draw(picture, scratch)?;
+            if self.flipped {
+                turn::mirror(&mut scratch.done);
+            }
+            std::mem::swap(&mut scratch.done, &mut scratch.between);
+            self.settled(scratch);
+        }
+        Ok(())
+    }
+
+    /// The picture so far is the one in the scratch memory.
+    pub(crate) fn settled(&mut self, scratch: &Scratch) {
+        *self = Self {
+            between: true,
+            ..Self::new(scratch.between.width, scratch.between.height)
+        };
+    }
+
+    /// Whether the picture so far is the one in the scratch memory.
+    fn is_settled(&self, scratch: &Scratch) -> bool {
+        let (width, height) = (scratch.between.width, scratch.between.height);
+        let Self { window, crop, .. } = *self;
+        let plain = Self::new(width, height);
+        self.between
+            && !self.flipped
+            && (window, self.target, crop) == (plain.window, plain.target, plain.crop)
     }
 
     /// Resizes the picture so far.
@@ -100,7 +156,11 @@ impl Plan {
         picture: &Picture,
         scratch: &mut Scratch,
     ) -> Result<bool, TransformError> {
-        self.draw(picture, scratch)?;
+        if self.is_settled(scratch) {
+            std::mem::swap(&mut scratch.done, &mut scratch.between);
+        } else {
+            self.draw(picture, scratch)?;
+        }
         Ok(self.flipped)
     }
 
@@ -115,11 +175,8 @@ impl Plan {
         if self.target != (width, height) {
             return None;
         }
-        let inside = |start: i64, length: u32, limit: u32| {
-            start >= 0 && start + i64::from(length) <= i64::from(limit)
-        };
         let crop = self.crop;
-        (inside(crop.x, crop.width, width) && inside(crop.y, crop.height, height)).then(|| Rect {
+        lies_in(crop, (width, height)).then(|| Rect {
             x: x + crop.x as u32,
             y: y + crop.y as u32,
             width: crop.width,
@@ -130,13 +187,7 @@ impl Plan {
     /// Makes the pixels into `scratch.done`.
     fn draw(&self, picture: &Picture, scratch: &mut Scratch) -> Result<(), TransformError> {
         let (width, height) = self.size();
-        if u64::from(width) * u64::from(height) > MAX_BETWEEN {
-            return Err(TransformError::TooLarge {
-                width,
-                height,
-                limit: MAX_BETWEEN,
-            });
-        }
+        check_pixels(width, height)?;
         let source = self.between.then(|| std::mem::take(&mut scratch.between));
         resample(
             source.as_ref().unwrap_or(picture),
@@ -150,6 +201,26 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// Whether a rectangle reaches nowhere out of a picture of this size.
+fn lies_in(part: Crop, (width, height): (u32, u32)) -> bool {
+    let inside = |start: i64, length: u32, limit: u32| {
+        start >= 0 && start + i64::from(length) <= i64::from(limit)
+    };
+    inside(part.x, part.width, width) && inside(part.y, part.height, height)
+}
+
+/// Whether a picture in between may have so many pixels.
+pub(crate) fn check_pixels(width: u32, height: u32) -> Result<(), TransformError> {
+    if u64::from(width) * u64::from(height) > MAX_BETWEEN {
+        return Err(TransformError::TooLarge {
+            width,
+            height,
+            limit: MAX_BETWEEN,
+        });
+    }
+    Ok(())
 }
 
 /// All of a picture.

@@ -2,12 +2,7 @@
 
 use std::fmt;
 
-use fast_image_resize::{
-    FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
-    images::{CroppedImage, Image, ImageRef},
-};
-
-use super::crop::Crop;
+use super::{crop::Crop, filter::Resampler};
 use crate::Picture;
 
 /// A rectangle inside a picture, in pixels.
@@ -20,24 +15,21 @@ pub(crate) struct Rect {
 }
 
 /// Memory that a transform uses again and again; one for each thread.
+#[derive(Default)]
 pub struct Scratch {
-    resizer: Resizer,
+    resampler: Resampler,
     /// The result of the last step.
     pub(crate) done: Picture,
     /// A picture between two resizes.
     pub(crate) between: Picture,
-    /// Resized pixels on their way into a padded picture.
+    /// Resized pixels on their way into a padded picture, and memory for steps that can't work in place.
     part: Vec<u8>,
 }
 
-impl Default for Scratch {
-    fn default() -> Self {
-        Self {
-            resizer: Resizer::new(),
-            done: Picture::default(),
-            between: Picture::default(),
-            part: Vec::new(),
-        }
+impl Scratch {
+    /// The picture between two steps, to be changed, and memory to use meanwhile.
+    pub(crate) fn change(&mut self) -> (&mut Picture, &mut Vec<u8>) {
+        (&mut self.between, &mut self.part)
     }
 }
 
@@ -68,13 +60,20 @@ pub(crate) fn resample(
         height: part_height,
     };
     if (part_width, part_height) == (width, height) {
-        done.rgb = resized(source, window, target, part, &mut scratch.resizer, done.rgb);
+        done.rgb = resized(
+            source,
+            window,
+            target,
+            part,
+            &mut scratch.resampler,
+            done.rgb,
+        );
     } else {
         done.rgb.clear();
         done.rgb.resize(width as usize * height as usize * 3, 0);
         if part_width > 0 && part_height > 0 {
             let bytes = std::mem::take(&mut scratch.part);
-            scratch.part = resized(source, window, target, part, &mut scratch.resizer, bytes);
+            scratch.part = resized(source, window, target, part, &mut scratch.resampler, bytes);
             let left = (i64::from(x) - crop.x) as usize * 3;
             let top = (i64::from(y) - crop.y) as usize;
             let rows = done.rgb.chunks_exact_mut(width as usize * 3).skip(top);
@@ -100,7 +99,7 @@ fn resized(
     window: Rect,
     target: (u32, u32),
     part: Rect,
-    resizer: &mut Resizer,
+    resampler: &mut Resampler,
     mut bytes: Vec<u8>,
 ) -> Vec<u8> {
     bytes.resize(part.width as usize * part.height as usize * 3, 0);
@@ -117,37 +116,6 @@ fn resized(
         }
         return bytes;
     }
-    let scale = |length: u32, target: u32| f64::from(length) / f64::from(target);
-    let (scale_x, scale_y) = (
-        scale(window.width, target.0),
-        scale(window.height, target.1),
-    );
-    let span = |start: u32, length: u32, scale: f64, whole: u32, limit: u32| {
-        if length == whole {
-            (0.0, f64::from(limit))
-        } else {
-            let from = f64::from(start) * scale;
-            (
-                from,
-                (f64::from(length) * scale).min(f64::from(limit) - from),
-            )
-        }
-    };
-    let (left, width) = span(part.x, part.width, scale_x, target.0, window.width);
-    let (top, height) = span(part.y, part.height, scale_y, target.1, window.height);
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
-        .crop(left, top, width, height)
-        .use_alpha(false);
-    // The sizes of buffers and rectangles agree by construction, which is all that these calls check.
-    let image = ImageRef::new(source.width, source.height, &source.rgb, PixelType::U8x3)
-        .expect("a picture has three bytes a pixel");
-    let window = CroppedImage::new(&image, window.x, window.y, window.width, window.height)
-        .expect("a window lies inside its picture");
-    let mut to = Image::from_vec_u8(part.width, part.height, bytes, PixelType::U8x3)
-        .expect("the buffer was sized for the part");
-    resizer
-        .resize(&window, &mut to, &options)
-        .expect("the crop box lies inside the window");
-    to.into_vec()
+    resampler.resample(source, window, target, part, &mut bytes);
+    bytes
 }

@@ -228,6 +228,10 @@ impl Format {
     /// Tells formats by their first bytes, so that a large foreign file is refused before it is read.
     fn guess(beginning: &[u8], length: u64) -> Result<Self, Unreadable> {
         let begins = |with: &[u8]| beginning.starts_with(with);
+        // The length of its header may look like the beginning of anything else.
+        if safetensors_file::is_header(beginning, length) {
+            return Ok(Self::Safetensors);
+        }
         if begins(b"PK\x03\x04") {
             return Ok(Self::TorchZip);
         }

@@ -8,7 +8,10 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use graft_fetch::{Client, Description, HashPrefix, Options, Progress, describe, download};
@@ -77,7 +80,9 @@ impl Hub {
         let cache = variable("HF_HUB_CACHE").map_or_else(|| home().join("hub"), PathBuf::from);
         let endpoint =
             variable("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
-        let token = variable("HF_TOKEN").or_else(|| Cache::new(home().join("hub")).token());
+        let token = variable("HF_TOKEN")
+            .map(|token| token.trim().to_owned())
+            .or_else(|| Cache::new(home().join("hub")).token());
         Self {
             cache,
             endpoint: endpoint.trim_end_matches('/').to_owned(),
@@ -303,12 +308,17 @@ fn is_there(blob: &Path, options: &Options) -> Result<bool, HubFailure> {
     Ok(entry == Entry::Whole && (options.size.is_none() || options.size == length))
 }
 
+/// How many links this process has made.
+static LINKS: AtomicU64 = AtomicU64::new(0);
+
 /// Makes `path` a link to `blob`, relative so that the cache can be moved. Where there are no links it is a copy.
 fn link(blob: &Path, path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or(path);
     fs::create_dir_all(folder)?;
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}", std::process::id()));
+    // No other process and no other thread uses this name.
+    let number = LINKS.fetch_add(1, Ordering::Relaxed);
+    name.push(format!(".{}-{number}", std::process::id()));
     let new = PathBuf::from(name);
     #[cfg(unix)]
     {

@@ -164,10 +164,9 @@ fn locate_file(
     let hint = if path.is_absolute() {
         "check the path".to_owned()
     } else {
-        let best = folders.target(&path);
         format!(
             "put the file at {}, or name the folder that has it with --weights-dir",
-            best.display()
+            places[0].display()
         )
     };
     Err(ModelError::Missing {

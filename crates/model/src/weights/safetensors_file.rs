@@ -8,6 +8,15 @@ use super::file::{Element, Stored, Unreadable};
 /// The longest header that is read, as in the reference implementation.
 const LONGEST_HEADER: u64 = 100_000_000;
 
+/// Whether a file with these first bytes has a safetensors header: a length that fits it, and then a brace.
+pub(super) fn is_header(beginning: &[u8], length: u64) -> bool {
+    let header = beginning
+        .first_chunk()
+        .map(|bytes| u64::from_le_bytes(*bytes));
+    let fits = |header| header <= LONGEST_HEADER && header <= length.saturating_sub(8);
+    beginning.get(8) == Some(&b'{') && header.is_some_and(fits)
+}
+
 /// Checks the length of the header against that of the file, from the file's first bytes.
 pub(super) fn check_header_length(beginning: &[u8], length: u64) -> Result<(), Unreadable> {
     if length == 0 {

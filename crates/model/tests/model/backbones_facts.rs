@@ -35,6 +35,9 @@ fn networks_have_the_published_number_of_parameters() {
     ] {
         let network = network(kind, options, 1000, size);
         assert_eq!(parameters(&network), count, "{kind} {options}");
+        let summary = network.summary(1).unwrap();
+        let listed: usize = summary.layers.iter().map(|layer| layer.parameters).sum();
+        assert_eq!(listed, count, "{kind} {options}: in the summary");
     }
 }
 
@@ -109,7 +112,10 @@ fn networks_start_as_the_peers_do() {
 
 fn build_error(kind: &str, options: &str, size: usize) -> String {
     let spec = ModelSpec::new(kind, options.parse().unwrap());
-    Network::check(&spec, None, size).unwrap_err().to_string()
+    let transfer = TransferSpec::of(TransferMode::FineTune);
+    Network::check(&spec, &transfer, size)
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -161,12 +167,19 @@ fn second_classifiers_take_part_in_training_only() {
     let x = input(2, 64);
     let network = network("googlenet", "", 3, 64);
     let (still, recording) = (Tape::disabled(), Tape::recording());
-    // An evaluation gives what a network without them does, and lists no layer of theirs.
+    // An evaluation gives what a network without them does; the summary lists their layers last, without multiplications.
     let without = crate::network("googlenet", "auxiliary = false", 3, 64);
     let logits = |network: &Network| flat(&network.forward(&x, &Pass::evaluation(&still)).unwrap());
     assert_eq!(logits(&network), logits(&without));
     let summary = network.summary(1).unwrap();
-    assert!(summary.layers.iter().all(|l| !l.name.starts_with("aux")));
+    let plain = without.summary(1).unwrap();
+    let (first, last) = summary.layers.split_at(plain.layers.len());
+    assert_eq!(first, plain.layers);
+    assert!(
+        last.iter()
+            .all(|l| l.name.starts_with("aux") && l.multiply_adds == 0)
+    );
+    assert!(last.len() > 6);
     let training = Pass::training(&recording, 0, 0, 0);
     let found = auxiliaries(&network, &x, &training);
     assert_eq!(weights_of(&found), [0.3, 0.3]);

@@ -106,6 +106,7 @@ fn compare(network: &Network, golden: &Golden, size: usize, lr: f64) {
         lr,
         momentum: 0.9,
         weight_decay: 0.0,
+        ..SgdStep::default()
     };
     let mut losses = Vec::new();
     for step in 0..10 {

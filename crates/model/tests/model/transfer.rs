@@ -13,10 +13,9 @@ use crate::{
 
 fn transfer(mode: TransferMode, batch_norm: BatchNormMode) -> TransferSpec {
     TransferSpec {
-        mode,
         batch_norm,
         head_lr: 10.0,
-        freeze: None,
+        ..TransferSpec::of(mode)
     }
 }
 
@@ -290,4 +289,45 @@ fn the_smallest_pictures_work() {
             .unwrap();
         assert_eq!(logits.dims(), [2, 2], "{kind}");
     }
+}
+
+#[test]
+fn layers_have_learning_rates_of_their_own() {
+    let mut network = network("resnet18", "", 3, 32);
+    let mut rates = |layer_decay: Option<f64>, layers: &[(&str, f64)]| {
+        let layers = layers.iter().map(|&(name, rate)| (name.to_owned(), rate));
+        network.set_transfer(&TransferSpec {
+            layer_decay,
+            layer_lr: layers.collect(),
+            head_lr: 10.0,
+            ..TransferSpec::of(TransferMode::FineTune)
+        })?;
+        let rate = |name: &str| {
+            let parameter = network.parameters().iter().find(|p| p.name == name);
+            network.learning_rate_factor(parameter.unwrap())
+        };
+        Ok::<_, ModelError>(
+            [
+                "conv1.weight",
+                "layer1.0.bn1.bias",
+                "layer1.1.conv2.weight",
+                "layer2.0.conv1.weight",
+                "layer4.0.conv1.weight",
+                "layer4.1.bn2.weight",
+                "fc.weight",
+            ]
+            .map(rate),
+        )
+    };
+    // Eight blocks and the stem.
+    let decayed = [9, 8, 7, 6, 2, 1].map(|behind| 0.5f64.powi(behind));
+    let found = rates(Some(0.5), &[]).unwrap();
+    assert_eq!((&found[..6], found[6]), (&decayed[..], 10.0));
+    let found = rates(None, &[("layer1", 0.1), ("layer1.1", 0.3)]).unwrap();
+    assert_eq!(found, [1.0, 0.1, 0.3, 1.0, 1.0, 1.0, 10.0]);
+    let error = rates(None, &[("layer9", 0.1)]).unwrap_err().to_string();
+    assert!(
+        error.contains("layer_lr") && error.contains("`layer9`") && error.contains("layer4"),
+        "{error}"
+    );
 }

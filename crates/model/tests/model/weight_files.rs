@@ -290,6 +290,18 @@ fn a_replaced_head_is_drawn_as_pytorch_layers_are() {
     }
 }
 
+/// The length of a header can begin as a pickle of protocol 2 does, or as a zip archive nearly does.
+#[test]
+fn headers_of_every_length_are_headers() {
+    for length in [0x280, 0x3c, 0x380, 0x4b50] {
+        let mut header = r#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#.to_owned();
+        header += &" ".repeat(length - header.len());
+        let file = Case::header(&header, &2.5f32.to_le_bytes()).open();
+        let names: Vec<&str> = file.shapes().map(|(name, _)| name).collect();
+        assert_eq!(names, ["a"], "{length:#x}");
+    }
+}
+
 #[test]
 fn everything_unexplained_is_an_error() {
     let source = network("resnet18", "", 7, 32);

@@ -229,6 +229,7 @@ impl Sink for Descend {
             lr,
             momentum,
             weight_decay,
+            ..
         } = self.factors;
         // SAFETY: the caller answers for the place. It is rounded as where the gradient is a tensor.
         unsafe {

@@ -242,6 +242,7 @@ fn other_arguments_that_do_not_fit() {
         lr: 0.1,
         momentum: 0.0,
         weight_decay: 0.0,
+        ..SgdStep::default()
     };
     let (p, v) = (Array::zeros(&[3]).var(), Array::zeros(&[3]).var());
     refused(
@@ -388,6 +389,7 @@ fn variables_keep_their_place_in_memory() -> Result<()> {
         lr: 1.0,
         momentum: 0.0,
         weight_decay: 0.0,
+        ..SgdStep::default()
     };
     sgd_step(&p, &t(&[3]), &Array::zeros(&[3]).var(), &step)?;
     assert_eq!(values(&alias), [0.0; 3]);

@@ -299,6 +299,7 @@ fn ten_steps_of_sgd() -> Result<()> {
         lr: 0.05,
         momentum: 0.9,
         weight_decay: 0.01,
+        ..SgdStep::default()
     };
     for i in 0..10 {
         sgd_step(&p, &golden.get("sgd.grads").get(i)?, &velocity, &step)?;

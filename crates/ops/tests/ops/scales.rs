@@ -1,9 +1,10 @@
 //! Maps times numbers, and means over equal parts of maps, against plain loops in double precision.
 
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor, Var};
 use graft_ops::{Pool2d, max_pool2d};
 use graft_ops::{
-    Tape, activate, adaptive_avg_pool2d, add_scaled, avg_pool2d, global_avg_pool, scale_channels,
+    Tape, activate, adaptive_avg_pool2d, add_scaled, avg_pool2d, global_avg_pool,
+    mean_squared_error, scale_channels,
 };
 
 use crate::activations::ALL;
@@ -44,6 +45,27 @@ fn a_number_times_another_is_added() {
     }
     let error = add_scaled(&Tape::disabled(), &t(&[2, 3]), &t(&[3, 2]), 1.0);
     refused(error, &["[2, 3] and [3, 2] differ"]);
+}
+
+/// As `torch.nn.functional.mse_loss`, with 2 arriving from above in the backward pass.
+#[test]
+fn squared_differences_are_averaged() -> Result<()> {
+    let outputs = Var::from_vec(vec![0.5f32, -1.0, 3.0], (3, 1), &Device::Cpu)?;
+    let tape = Tape::recording();
+    let loss = mean_squared_error(&tape, &outputs, &[1.0, -1.5, 2.0])?;
+    assert_eq!(loss.to_scalar::<f32>()?, 0.5);
+    let gradients = tape.backward_from(&loss, &Tensor::new(2f32, &Device::Cpu)?)?;
+    let gradient = gradients.get(&outputs).expect("a variable");
+    let expected = [-2.0 / 3.0, 2.0 / 3.0, 4.0 / 3.0f32];
+    assert_eq!(gradient.flatten_all()?.to_vec1::<f32>()?, expected);
+    let tape = Tape::disabled();
+    let refused_with = |dims: &[usize], targets: &[f32], message: &str| {
+        refused(mean_squared_error(&tape, &t(dims), targets), &[message]);
+    };
+    refused_with(&[3, 1], &[1.0, 2.0], "2 targets");
+    refused_with(&[3, 2], &[1.0, 2.0, 3.0], "(3, 2)");
+    refused_with(&[0, 1], &[], "empty batch");
+    Ok(())
 }
 
 /// Pictures of several pieces of work, and pixels of more than one.

@@ -130,6 +130,7 @@ fn steps_along_a_gradient_that_is_not_written_out() -> Result<()> {
         lr: 0.1,
         momentum: 0.9,
         weight_decay: 0.01,
+        ..SgdStep::default()
     };
     let gradients = |w: &Var| -> Result<Gradients> {
         let tape = Tape::recording();
@@ -181,6 +182,7 @@ fn a_variable_can_be_changed_in_place_after_its_backward_pass() -> Result<()> {
         lr: 0.5,
         momentum: 0.0,
         weight_decay: 0.0,
+        ..graft_ops::SgdStep::default()
     };
     graft_ops::sgd_step(&w, gradients.get(&w).expect("a variable"), &velocity, &step)?;
     let after = cross_entropy(

@@ -87,6 +87,7 @@ fn step() -> Result<Vec<Tensor>> {
         lr: 0.1,
         momentum: 0.9,
         weight_decay: 0.01,
+        ..SgdStep::default()
     };
     for var in &vars {
         let velocity = Var::from_tensor(&var.zeros_like()?)?;

@@ -24,6 +24,31 @@ impl Axis {
         Self::of_steps(from, to, step)
     }
 
+    /// Numbers of any size, from a round one below them to one above.
+    pub(crate) fn numbers(low: f64, high: f64) -> Self {
+        let least = (high - low).max(1e-3 * high.abs()).max(1e-9);
+        let step = round_step(least / 5.0);
+        let from = (low / step).floor();
+        let to = (high / step).ceil().max(from + 1.0);
+        Self::of_steps(from, to, step)
+    }
+
+    /// Powers of ten; `low` and `high` are logarithms.
+    pub(crate) fn decades(low: f64, high: f64) -> Self {
+        let step = round_step(((high - low) / 12.0).max(1.0)).max(1.0);
+        let (from, to) = (low.floor(), high.ceil().max(low.floor() + 1.0));
+        let ticks = (from as i32..=to as i32).map(f64::from);
+        Self {
+            // The range is not widened to whole decades: the curve needs the room.
+            low,
+            high: high.max(low + 1e-9),
+            ticks: ticks
+                .filter(|tick| (low - 1e-9..=high + 1e-9).contains(tick) && tick % step == 0.0)
+                .collect(),
+            step,
+        }
+    }
+
     /// Epochs, with ticks at whole numbers and some room at the ends.
     pub(crate) fn epochs(first: u32, last: u32) -> Self {
         let (low, high) = (f64::from(first), f64::from(last));
@@ -66,7 +91,7 @@ impl Axis {
 
     /// The text of a tick, with as many digits as the step needs.
     pub(crate) fn label(&self, tick: f64) -> String {
-        let digits = usize::from(self.step.fract() != 0.0);
+        let digits = (-self.step.log10().floor()).max(0.0) as usize;
         format!("{tick:.digits$}")
     }
 }
@@ -98,6 +123,28 @@ mod tests {
         let axis = Axis::percent(50.0, 50.0);
         assert!(axis.low <= 50.0 && axis.high >= 50.0 && axis.high > axis.low);
         assert_eq!(Axis::percent(50.0, 51.0).label(50.5), "50.5");
+    }
+
+    #[test]
+    fn numbers_and_powers_of_ten_have_ticks_in_their_range() {
+        let axis = Axis::numbers(0.83, 1.12);
+        assert_eq!(
+            (axis.label(axis.low), axis.label(axis.high)),
+            ("0.8".to_owned(), "1.2".to_owned())
+        );
+        assert!(axis.ticks.len() >= 4 && axis.place(1.0) > 0.4);
+        let axis = Axis::numbers(0.021, 0.034);
+        assert_eq!(axis.label(axis.low), "0.020");
+        let axis = Axis::numbers(7.0, 7.0);
+        assert!(axis.low <= 7.0 && axis.high > axis.low);
+        let axis = Axis::decades(-7.0, 1.0);
+        assert_eq!(
+            axis.ticks,
+            [-7.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0, 1.0]
+        );
+        assert_eq!(axis.label(-3.0), "-3");
+        let axis = Axis::decades(-2.7, -2.6);
+        assert!(axis.ticks.is_empty() && axis.high > axis.low);
     }
 
     #[test]

@@ -7,10 +7,11 @@ mod palette;
 mod stroke;
 mod text;
 
+pub(crate) use axis::Axis;
 pub(crate) use canvas::{Canvas, write_png};
 pub(crate) use chart::{Chart, LegendEntry, Panel, Series};
 pub(crate) use palette::{
     AXIS, BACKGROUND, BLUE, GRID, INK, MUTED, PAPER, RIGHT, WRONG, shade, tint, variant_color,
 };
-pub(crate) use stroke::Dash;
+pub(crate) use stroke::{Dash, Point};
 pub(crate) use text::{Align, Font};

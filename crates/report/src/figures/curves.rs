@@ -4,7 +4,7 @@ use graft_record::State;
 
 use super::{
     Figure, Output,
-    lines::{MOST_CELLS, Measure, average, cells_note, partial_note, shown},
+    lines::{MOST_CELLS, Measure, average, cells_note, partial_note, shown, stopped_note},
 };
 use crate::{
     ReportError,
@@ -57,7 +57,7 @@ fn chart(sweep: &Sweep) -> Chart {
     };
     Chart {
         title: sweep.plan.experiment.clone() + &partial_note(sweep),
-        caption: format!("{lines}{band}{}", cells_note(sweep)),
+        caption: format!("{lines}{band}{}{}", stopped_note(sweep), cells_note(sweep)),
         legend: legend(sweep),
         rows,
     }
@@ -65,11 +65,16 @@ fn chart(sweep: &Sweep) -> Chart {
 
 fn panel(sweep: &Sweep, cell: &str, measure: Measure) -> Panel {
     let title = if sweep.has_grid() {
-        format!("{}, {cell}", measure.title())
+        format!("{}, {cell}", measure.title(sweep))
     } else {
-        measure.title().to_owned()
+        measure.title(sweep).to_owned()
     };
     let variants = &sweep.plan.variants;
+    let most = if sweep.plan.has_numbers() {
+        f64::INFINITY
+    } else {
+        100.0
+    };
     let series = variants
         .iter()
         .enumerate()
@@ -93,7 +98,7 @@ fn panel(sweep: &Sweep, cell: &str, measure: Measure) -> Panel {
                         .iter()
                         .map(|(epoch, e)| {
                             let (low, high) = (e.mean - e.std, e.mean + e.std);
-                            (*epoch, low.max(0.0), high.min(100.0))
+                            (*epoch, low.max(0.0), high.min(most))
                         })
                         .collect()
                 } else {
@@ -149,8 +154,9 @@ fn legend(sweep: &Sweep) -> Vec<LegendEntry> {
 fn counts(sweep: &Sweep, variant: &str) -> String {
     let trials = || sweep.trials.iter().filter(|t| t.key.variant == variant);
     let count = |state| trials().filter(|t| t.state == Some(state)).count();
-    // With a grid, the repeats of a cell are meant: every cell has as many.
-    let cells = sweep.plan.cells.len().max(1);
+    // With a grid, the repeats of a cell are meant: every cell that the variant is trained in has as many.
+    let cells = sweep.groups().filter(|(name, _)| *name == variant).count();
+    let cells = cells.max(1);
     let (planned, finished) = (trials().count(), count(State::Finished));
     if finished == planned {
         return format!("n = {}", finished / cells);

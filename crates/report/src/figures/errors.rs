@@ -127,9 +127,9 @@ fn panel(sweep: &Sweep, place: usize, variant: &str, cell: &str, measure: Measur
         });
     }
     let title = if sweep.has_grid() {
-        format!("{}, {cell}", measure.title())
+        format!("{}, {cell}", measure.title(sweep))
     } else {
-        measure.title().to_owned()
+        measure.title(sweep).to_owned()
     };
     Panel { title, series }
 }

@@ -22,10 +22,13 @@ pub(super) enum Measure {
 impl Measure {
     pub(super) const BOTH: [Self; 2] = [Self::Training, Self::Validation];
 
-    pub(super) fn title(self) -> &'static str {
-        match self {
-            Self::Training => "Training error",
-            Self::Validation => "Validation error",
+    /// What is drawn; of numbers it is what R² lacks to 100 %.
+    pub(super) fn title(self, sweep: &Sweep) -> &'static str {
+        match (self, sweep.plan.has_numbers()) {
+            (Self::Training, false) => "Training error",
+            (Self::Validation, false) => "Validation error",
+            (Self::Training, true) => "Training: unexplained variance",
+            (Self::Validation, true) => "Validation: unexplained variance",
         }
     }
 
@@ -53,16 +56,38 @@ pub(super) fn shown<'a>(sweep: &'a Sweep, variant: &'a str, cell: &'a str) -> Ve
     }
 }
 
-/// The mean and spread over trials at each epoch that any of them has.
+/// The last epoch that any of the trials has.
+pub(super) fn last_epoch(trials: &[&TrialResult]) -> u32 {
+    let ends = trials.iter().filter_map(|trial| trial.epochs.last());
+    ends.map(|row| row.epoch).max().unwrap_or(0)
+}
+
+/// The mean and spread over trials at each epoch that any of them has; finished ones that stopped early stay where they ended.
 pub(super) fn average(trials: &[&TrialResult], measure: Measure) -> Vec<(f64, Estimate)> {
     let mut values: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-    for row in trials.iter().flat_map(|trial| &trial.epochs) {
-        values.entry(row.epoch).or_default().push(measure.of(row));
+    let last = last_epoch(trials);
+    for row in trials.iter().flat_map(|trial| trial.epochs_up_to(last)) {
+        values.entry(row.epoch).or_default().push(measure.of(&row));
     }
     values
         .into_iter()
         .map(|(epoch, values)| (f64::from(epoch), estimate(&values)))
         .collect()
+}
+
+/// A word on trials that stopped early, if any of those that are drawn did.
+pub(super) fn stopped_note(sweep: &Sweep) -> &'static str {
+    let some_did = sweep.groups().any(|(variant, cell)| {
+        let trials = shown(sweep, variant, cell);
+        let last = last_epoch(&trials);
+        let mut finished = trials.iter().filter(|trial| trial.is_finished());
+        finished.any(|trial| trial.epochs.len() < last as usize)
+    });
+    if some_did {
+        "; trials that stopped early count on with their last epoch"
+    } else {
+        ""
+    }
 }
 
 /// `; the first 8 of 20 cells` when a grid is too large to be drawn.

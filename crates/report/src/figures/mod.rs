@@ -7,6 +7,8 @@ mod errors;
 mod grid;
 mod lines;
 mod predictions;
+mod preview;
+mod rates;
 mod tiles;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +18,8 @@ use graft_record::safe_name;
 use crate::{ReportError, drawing::Canvas, summary::summaries, sweep::Sweep};
 
 pub use grid::Grid;
+pub use preview::{Preview, PreviewRow};
+pub use rates::Rates;
 
 /// One kind of figure, of which there may be one file for each variant, or none if the records lack something.
 pub(crate) trait Figure {

@@ -2,6 +2,9 @@
 
 mod comparisons;
 mod epochs;
+mod evaluations;
+mod metrics;
+mod metrics_summary;
 mod summary;
 mod timing;
 
@@ -24,6 +27,11 @@ pub(crate) trait Table {
 
     /// Its rows, with cells in the order of the header.
     fn rows(&self, sweep: &Sweep) -> Vec<Vec<String>>;
+
+    /// Whether there is anything to be said in it.
+    fn is_wanted(&self, _: &Sweep) -> bool {
+        true
+    }
 }
 
 /// Every table. A new one is a file in this folder and a line here.
@@ -32,6 +40,9 @@ const REGISTRY: &[&dyn Table] = &[
     &timing::Timing,
     &summary::SummaryTable,
     &comparisons::Comparisons,
+    &metrics::Metrics,
+    &metrics_summary::MetricsSummary,
+    &evaluations::Evaluations,
 ];
 
 /// Writes every table into `folder` and returns their paths.
@@ -39,6 +50,11 @@ pub(crate) fn write_all(sweep: &Sweep, folder: &Path) -> Result<Vec<PathBuf>, Re
     let mut files = Vec::new();
     for table in REGISTRY {
         let path = folder.join(table.file_name());
+        if !table.is_wanted(sweep) {
+            // One of an earlier sweep would be taken for this one's.
+            drop(std::fs::remove_file(&path));
+            continue;
+        }
         let rows = table.rows(sweep);
         atomic_write(&path, |file| {
             let mut writer = csv::Writer::from_writer(file);

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use graft_record::{
-    EpochRow, Plan, PredictionRow, ResultsFolder, Sample, SampleKind, State, Status, Thumbnail,
-    TimingRow, TrialKey,
+    EpochRow, Plan, PredictionRow, Predictions, ResultsFolder, Sample, SampleKind, State, Status,
+    Thumbnail, TimingRow, TrialKey,
 };
 use graft_stream::{Purpose, Stream};
 
@@ -103,7 +103,7 @@ impl Sweep {
         folder.write_timing(&timing).unwrap();
         if state == State::Finished {
             folder
-                .write_predictions(&self.predictions(v, key.repeat))
+                .write_predictions(&Predictions::Classes(self.predictions(v, key.repeat)))
                 .unwrap();
         }
     }

@@ -4,8 +4,11 @@
 mod bench;
 mod folders;
 mod list;
+mod lr_find;
 mod predict;
+mod preview;
 mod report;
+mod split;
 mod summary;
 mod sweep;
 mod threads;
@@ -13,8 +16,11 @@ mod weights;
 
 pub use bench::bench;
 pub use list::list;
+pub use lr_find::lr_find;
 pub use predict::predict;
+pub use preview::preview;
 pub use report::report;
+pub use split::split;
 pub use summary::summary;
 pub use sweep::sweep;
 pub use weights::weights;

@@ -46,7 +46,11 @@ pub(super) fn model_of(kind: &str, options: &[String]) -> Result<ModelSpec, Fail
     let entry = find(kind).map_err(Failure::bad_input)?;
     let written = parse_options(options)?;
     let options = (entry.check)(&written).map_err(|error| {
-        Failure::bad_input(format!("{}: {error}", entry.name)).hint(known_options(entry.options))
+        let failure = Failure::bad_input(format!("{}: {error}", entry.name));
+        match entry.options {
+            [] => failure.hint("`cut`, `head` and `weights` belong into an experiment file"),
+            options => failure.hint(known_options(options)),
+        }
     })?;
     Ok(ModelSpec::new(entry.name, options))
 }

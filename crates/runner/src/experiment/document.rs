@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::{
-    grid::Grid,
+    exclude::Exclusion,
+    grid::{Grid, WrittenAxis},
     tree::{Entry, Node, Table, Value, dotted},
 };
 
@@ -39,10 +40,45 @@ fn write_grid(grid: &Grid, text: &mut String) {
         return;
     }
     text.push_str("\n[grid]\n");
-    for axis in &grid.axes {
+    let axis = |axis: &WrittenAxis| {
         let values: Vec<String> = axis.values.iter().map(value).collect();
-        let _ = writeln!(text, "{} = [{}]", dotted("", &axis.key), values.join(", "));
+        format!("{} = [{}]", dotted("", &axis.key), values.join(", "))
+    };
+    // The axes of `zip` stand together, as they were written.
+    let mut axes = grid.axes.as_slice();
+    while let Some((first, rest)) = axes.split_first() {
+        if !first.zipped {
+            let _ = writeln!(text, "{}", axis(first));
+            axes = rest;
+            continue;
+        }
+        let zipped = axes.iter().take_while(|axis| axis.zipped).count();
+        let groups = axes[..zipped].chunk_by(|a, b| a.group == b.group);
+        let tables: Vec<String> = groups
+            .map(|group| {
+                let axes: Vec<String> = group.iter().map(axis).collect();
+                format!("{{ {} }}", axes.join(", "))
+            })
+            .collect();
+        let _ = writeln!(text, "zip = [{}]", tables.join(", "));
+        axes = &axes[zipped..];
     }
+    if !grid.exclusions.is_empty() {
+        let tables: Vec<String> = grid.exclusions.iter().map(exclusion).collect();
+        let _ = writeln!(text, "exclude = [{}]", tables.join(", "));
+    }
+}
+
+fn exclusion(exclusion: &Exclusion) -> String {
+    let mut entries: Vec<String> = exclusion
+        .values
+        .iter()
+        .map(|(key, node)| format!("{} = {}", dotted("", key), value(node)))
+        .collect();
+    if let Some((name, _)) = &exclusion.variant {
+        entries.push(format!("variant = {}", toml::Value::from(name.as_str())));
+    }
+    format!("{{ {} }}", entries.join(", "))
 }
 
 /// A table under its own header, unless all it holds is other tables.

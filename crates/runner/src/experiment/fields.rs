@@ -236,6 +236,18 @@ impl<'a> Fields<'a> {
         rule.read(self.node(key)?, self.sink)
     }
 
+    /// As [`Self::optional`], with no value at all, not that of a key that is not there, for one that can't be read.
+    #[expect(
+        clippy::option_option,
+        reason = "a key that is not there is not the same as one that can't be read"
+    )]
+    pub(super) fn optional_known<R: Rule>(&self, key: &str, rule: &R) -> Option<Option<R::Value>> {
+        match self.node(key) {
+            None => Some(None),
+            Some(node) => rule.read(node, self.sink).map(Some),
+        }
+    }
+
     /// The value of a key that must be there.
     pub(super) fn required<R: Rule>(&self, key: &str, rule: &R) -> Option<R::Value> {
         let node = self.node(key);

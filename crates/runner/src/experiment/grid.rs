@@ -1,9 +1,10 @@
-//! Reads `[grid]`: the axes, and the cells that they make.
+//! Reads `[grid]`: the axes, those that move together, and the cells that they make.
 
 use super::{
     Axis,
+    exclude::{self, Exclusion},
     fields::{Scope, Sink},
-    tree::{Layer, Node, Origin, Table, Value},
+    tree::{Entry, Layer, Node, Origin, Table, Value},
 };
 
 /// Most cells that a grid may have.
@@ -22,6 +23,8 @@ const NO_AXES: [(&str, &str); 2] = [
 #[derive(Default)]
 pub(super) struct Grid {
     pub(super) axes: Vec<WrittenAxis>,
+    /// Cells that are left out.
+    pub(super) exclusions: Vec<Exclusion>,
 }
 
 /// One axis, as written.
@@ -29,6 +32,10 @@ pub(super) struct WrittenAxis {
     pub(super) key: String,
     pub(super) values: Vec<Node>,
     pub(super) origin: Origin,
+    /// Axes of the same group move together: the first values of all of them make one point, and so on.
+    pub(super) group: usize,
+    /// Whether it stands in `zip`.
+    pub(super) zipped: bool,
 }
 
 /// One point of the grid.
@@ -38,14 +45,39 @@ pub(super) struct Cell {
     values: Vec<usize>,
 }
 
+impl Cell {
+    /// The value on an axis.
+    pub(super) fn value<'g>(&self, grid: &'g Grid, key: &str) -> Option<&'g Node> {
+        let mut axes = grid.axes.iter().zip(&self.values);
+        let (axis, value) = axes.find(|(axis, _)| axis.key == key)?;
+        axis.values.get(*value)
+    }
+}
+
 impl Grid {
-    /// Reads the axes of `[grid]`, whose keys may be in quotes or nested.
+    /// Reads the axes of `[grid]`, whose keys may be in quotes or nested, and what is left out of it.
     pub(super) fn read(table: &Table, sink: &Sink) -> Self {
-        let mut axes = Vec::new();
-        collect(table, "", &mut axes, sink);
-        let mut grid = Self { axes };
+        let mut grid = Self::default();
+        for entry in &table.entries {
+            match entry.name.as_str() {
+                "zip" => grid.read_zip(&entry.node, sink),
+                "exclude" => {}
+                _ => {
+                    for axis in collect(std::slice::from_ref(entry), sink) {
+                        let group = grid.groups();
+                        grid.axes.push(WrittenAxis { group, ..axis });
+                    }
+                }
+            }
+        }
         for index in 0..grid.axes.len() {
             grid.check(index, sink);
+        }
+        for group in 0..grid.groups() {
+            grid.check_group(group, sink);
+        }
+        if let Some(node) = table.get("exclude") {
+            grid.exclusions = exclude::read(node, &grid, sink);
         }
         // Without values an axis would leave no cell, but the other axes and the variants are still worth reading.
         grid.axes.retain(|axis| !axis.values.is_empty());
@@ -54,9 +86,9 @@ impl Grid {
                 set_layer(value, Layer::Grid(index));
             }
         }
-        let cells = grid.axes.iter().try_fold(1_usize, |cells, axis| {
+        let cells = (0..grid.groups()).try_fold(1_usize, |cells, group| {
             cells
-                .checked_mul(axis.values.len())
+                .checked_mul(grid.points(group).unwrap_or(1))
                 .filter(|cells| *cells <= MOST_CELLS)
         });
         if let (None, Some(axis)) = (cells, grid.axes.first()) {
@@ -67,8 +99,82 @@ impl Grid {
                 format!("the grid has more than {MOST_CELLS} cells"),
             );
             grid.axes.clear();
+            grid.exclusions.clear();
         }
         grid
+    }
+
+    /// Reads `zip`: a list of tables, the axes of each of which move together.
+    fn read_zip(&mut self, node: &Node, sink: &Sink) {
+        let expected = "a list of tables of axes, such as [{ \"train.batch_size\" = [4, 32], \"train.epochs\" = [20, 40] }]";
+        let Some(tables) = node.list() else {
+            sink.wrong(node, expected);
+            return;
+        };
+        for node in tables {
+            let Some(table) = node.table().filter(|table| !table.entries.is_empty()) else {
+                sink.wrong(node, "a table of axes that move together");
+                continue;
+            };
+            let group = self.groups();
+            let axes = collect(&table.entries, sink).into_iter();
+            self.axes.extend(axes.map(|axis| WrittenAxis {
+                group,
+                zipped: true,
+                ..axis
+            }));
+        }
+    }
+
+    /// Number of groups; every axis outside of `zip` is one.
+    fn groups(&self) -> usize {
+        self.axes.last().map_or(0, |axis| axis.group + 1)
+    }
+
+    fn group(&self, group: usize) -> impl Iterator<Item = &WrittenAxis> {
+        self.axes.iter().filter(move |axis| axis.group == group)
+    }
+
+    /// Number of points of a group; none if it has no axis.
+    fn points(&self, group: usize) -> Option<usize> {
+        self.group(group).map(|axis| axis.values.len()).min()
+    }
+
+    /// Reports what is wrong with the axes of a group beside each other.
+    fn check_group(&self, group: usize, sink: &Sink) {
+        let axes: Vec<&WrittenAxis> = self.group(group).collect();
+        let Some((first, others)) = axes.split_first() else {
+            return;
+        };
+        for axis in others {
+            if axis.values.len() != first.values.len() && !axis.values.is_empty() {
+                let message = format!(
+                    "axes that move together need equally many values: `{}` has {} and `{}` has {}",
+                    first.key,
+                    first.values.len(),
+                    axis.key,
+                    axis.values.len()
+                );
+                sink.problem(&axis.origin, message);
+            }
+        }
+        for point in 0..self.points(group).unwrap_or(0) {
+            let same = |other: &usize| {
+                axes.iter()
+                    .all(|axis| axis.values[point].same(&axis.values[*other]))
+            };
+            if (0..point).any(|other| same(&other)) {
+                let value = &first.values[point];
+                let message = if others.is_empty() {
+                    format!("the value {} is there twice", value_label(value))
+                } else {
+                    let values = axes.iter().map(|axis| value_label(&axis.values[point]));
+                    let values: Vec<String> = values.collect();
+                    format!("the values {} are there twice", values.join(", "))
+                };
+                sink.problem(&value.origin, message);
+            }
+        }
     }
 
     /// Reports what is wrong with an axis by itself and beside those before it.
@@ -78,12 +184,6 @@ impl Grid {
             let message = "the axis has no values; expected at least one";
             let hint = "leave the axis out, or give it values such as [1e-4, 1e-3]";
             sink.problem_with_hint(&axis.origin, message, Some(hint.to_owned()));
-        }
-        for (i, value) in axis.values.iter().enumerate() {
-            if axis.values[..i].iter().any(|other| other.same(value)) {
-                let message = format!("the value {} is there twice", value_label(value));
-                sink.problem(&value.origin, message);
-            }
         }
         if let Some((_, reason)) = NO_AXES.iter().find(|(key, _)| *key == axis.key) {
             sink.problem(&axis.origin, *reason);
@@ -100,16 +200,20 @@ impl Grid {
         }
     }
 
-    /// The cells, first axis slowest; one called `base` without axes.
+    /// All cells, also those that are left out, first axis slowest; one called `base` without axes.
     pub(super) fn cells(&self) -> Vec<Cell> {
         let mut points = vec![Vec::new()];
-        for axis in &self.axes {
+        for group in 0..self.groups() {
+            let Some(values) = self.points(group) else {
+                continue;
+            };
+            let axes = self.group(group).count();
             points = points
                 .iter()
                 .flat_map(|point: &Vec<usize>| {
-                    (0..axis.values.len()).map(|value| {
+                    (0..values).map(move |value| {
                         let mut point = point.clone();
-                        point.push(value);
+                        point.extend(std::iter::repeat_n(value, axes));
                         point
                     })
                 })
@@ -184,25 +288,34 @@ impl Grid {
         let axis = |axis: &WrittenAxis| Axis {
             key: axis.key.clone(),
             values: axis.values.iter().map(Node::to_toml).collect(),
+            group: axis.group,
         };
         self.axes.iter().map(axis).collect()
     }
 }
 
-/// Collects axes from a table and the tables in it.
-fn collect(table: &Table, prefix: &str, axes: &mut Vec<WrittenAxis>, sink: &Sink) {
-    for entry in &table.entries {
+/// The axes among the entries of a table and of the tables in it.
+fn collect(entries: &[Entry], sink: &Sink) -> Vec<WrittenAxis> {
+    let mut axes = Vec::new();
+    collect_below(entries, "", &mut axes, sink);
+    axes
+}
+
+fn collect_below(entries: &[Entry], prefix: &str, axes: &mut Vec<WrittenAxis>, sink: &Sink) {
+    for entry in entries {
         let key = if prefix.is_empty() {
             entry.name.clone()
         } else {
             format!("{prefix}.{}", entry.name)
         };
         match &entry.node.value {
-            Value::Table(table) => collect(table, &key, axes, sink),
+            Value::Table(table) => collect_below(&table.entries, &key, axes, sink),
             Value::List(values) => axes.push(WrittenAxis {
                 key,
                 values: values.clone(),
                 origin: entry.node.origin.clone(),
+                group: 0,
+                zipped: false,
             }),
             _ => sink.wrong(&entry.node, "a list of values, such as [1e-4, 1e-3]"),
         }
@@ -240,7 +353,7 @@ fn short_names<'k>(keys: impl Iterator<Item = &'k str>) -> Vec<String> {
 }
 
 /// A value in a label: `0.001`, `8`, `[4 8]`.
-fn value_label(node: &Node) -> String {
+pub(super) fn value_label(node: &Node) -> String {
     match &node.value {
         Value::Text(text) => text.clone(),
         Value::Fraction(number) if (1e-6..1e9).contains(&number.abs()) || *number == 0.0 => {
@@ -252,8 +365,7 @@ fn value_label(node: &Node) -> String {
             format!("[{}]", labels.join(" "))
         }
         Value::Table(table) => {
-            let label =
-                |entry: &super::tree::Entry| format!("{}={}", entry.name, value_label(&entry.node));
+            let label = |entry: &Entry| format!("{}={}", entry.name, value_label(&entry.node));
             let labels: Vec<String> = table.entries.iter().map(label).collect();
             format!("{{{}}}", labels.join(" "))
         }

@@ -5,6 +5,7 @@
 
 mod data;
 mod document;
+mod exclude;
 mod fields;
 mod grid;
 mod parents;
@@ -12,6 +13,7 @@ mod problem;
 mod raw;
 mod resolve;
 mod rules;
+mod schedule;
 mod set;
 mod suggest;
 mod train;
@@ -21,7 +23,7 @@ mod variants;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use graft_data::{SourceSpec, TransformSpec};
+use graft_data::{SourceSpec, Subset, TransformSpec};
 use graft_model::{ModelSpec, TransferSpec, WeightsSpec};
 use graft_trainer::Recipe;
 
@@ -33,24 +35,37 @@ pub use raw::RawExperiment;
 pub struct Experiment {
     /// Its name, which is also the name of its results folder.
     pub name: String,
-    /// How often each cell of each variant is repeated.
+    /// How often each cell of each variant is repeated; at most so often if [`Self::until`] decides.
     pub repeats: u32,
+    /// When a cell of a variant has been repeated often enough, if that depends on what comes out.
+    pub until: Option<Until>,
     /// Seed of everything that is drawn.
     pub seed: u64,
     /// Where the pictures come from.
     pub source: SourceSpec,
     /// The axes of the grid in the order of the file; empty without a grid.
     pub grid: Vec<Axis>,
-    /// The labels of the grid's cells, first axis slowest; `base` alone without a grid.
+    /// The labels of the grid's cells in which any variant is trained, first axis slowest; `base` alone without a grid.
     pub cells: Vec<String>,
     /// The variants in the order of the file.
     pub variants: Vec<Variant>,
     /// Name of the variant that the others are compared with.
     pub reference: String,
+    /// Whether event files for TensorBoard are written.
+    pub tensorboard: bool,
     /// The experiments that `trial:` weights of this one come from, by the name used there.
     pub parents: BTreeMap<String, Arc<Experiment>>,
     /// This experiment as a file.
     document: String,
+}
+
+/// When a cell of a variant has been repeated often enough.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Until {
+    /// Repeats at least.
+    pub min: u32,
+    /// The 95 % interval of the mean validation accuracy at the last epoch is narrower than this, from end to end.
+    pub interval: f64,
 }
 
 /// One named way to build and train a network.
@@ -58,8 +73,10 @@ pub struct Experiment {
 pub struct Variant {
     /// Its name.
     pub name: String,
-    /// What it is in each cell of the grid, in the order of [`Experiment::cells`].
+    /// What it is in each cell of the grid that it is trained in, in the order of [`Experiment::cells`].
     pub settings: Vec<Settings>,
+    /// Which cells these are: indices into [`Experiment::cells`].
+    pub cells: Vec<usize>,
 }
 
 /// A variant in one cell of the grid.
@@ -71,10 +88,23 @@ pub struct Settings {
     pub weights: Option<WeightsSpec>,
     /// How they are transferred.
     pub transfer: TransferSpec,
+    /// What a repeat starts from.
+    pub repeat_from: RepeatFrom,
+    /// Which of the training pictures are learnt from.
+    pub subset: Subset,
     /// How pictures become inputs.
     pub transform: TransformSpec,
     /// How the network is trained.
     pub train: Recipe,
+}
+
+/// What a repeat starts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RepeatFrom {
+    /// The same as every other repeat: its weights, and a head of its own.
+    Start,
+    /// The network of the repeat before it as that left it, as a loop over repeats does that never builds a new network.
+    Previous,
 }
 
 /// One axis of the grid.
@@ -84,6 +114,8 @@ pub struct Axis {
     pub key: String,
     /// Its values.
     pub values: Vec<toml::Value>,
+    /// Axes with the same number move together.
+    pub group: usize,
 }
 
 impl Experiment {

@@ -5,18 +5,21 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use graft_data::SourceSpec;
 
 use super::{
-    Experiment, Variant, data, document,
+    Experiment, Until, Variant, data, document,
     fields::{Default, Fields, Scope, Silence, Sink},
     grid::{Cell, Grid},
     parents::{self, Chain},
     problem::{Problem, Problems},
     raw::RawExperiment,
-    rules::{Name, Rule, Text, Whole},
+    rules::{Flag, Name, Parsed, Rule, Text, Whole},
     suggest::{nearest, one_of},
     train,
     tree::{Node, Origin, Table, Value},
     variants::{Context, ReadVariant, fill, references},
 };
+
+/// Most repeats of a cell.
+const MOST_REPEATS: i64 = 10_000;
 
 /// Most trials that an experiment may have.
 const MOST_TRIALS: u64 = 1_000_000;
@@ -30,9 +33,15 @@ pub(super) struct Resolved {
 /// What stands at the top of the file.
 struct Head {
     name: Option<String>,
-    repeats: Option<u32>,
+    repeats: Option<(u32, Option<Until>)>,
     seed: Option<u64>,
     source: Option<SourceSpec>,
+}
+
+/// What stands in `[report]`.
+struct ReportKeys {
+    reference: String,
+    tensorboard: bool,
 }
 
 /// Checks an experiment and those that its weights come from. `chain` leads to it.
@@ -63,7 +72,7 @@ pub(super) fn resolve(raw: &RawExperiment, chain: &Chain) -> Result<Resolved, Pr
     let defaults = base_defaults(&raw.root, &origin, source, &sink);
     fill(&mut filled, defaults, &origin, overrides);
 
-    let cells = grid.cells();
+    let cells = grid.cells_of(&names(&nodes), &sink);
     let context = Context {
         file: &origin,
         source,
@@ -72,12 +81,19 @@ pub(super) fn resolve(raw: &RawExperiment, chain: &Chain) -> Result<Resolved, Pr
         sink: &sink,
     };
     let variants = context.read(&mut filled, &nodes);
-    let reference = reference(&root, &variants, &mut filled, &sink);
+    let (report, defaults) = sink.probe(Silence::None, || report(&root, &variants, &sink));
+    fill(&mut filled, defaults, &origin, |_| false);
     root.finish();
     check_amount(&head, &cells, &variants, &origin, &sink);
-    let parents = parents::find(raw, &chain, &references(&variants), head.repeats, &sink);
+    let parents = parents::find(
+        raw,
+        &chain,
+        &references(&variants),
+        head.most_repeats(),
+        &sink,
+    );
 
-    let experiment = head.into_experiment(&grid, cells, variants, reference, parents.experiments);
+    let experiment = head.into_experiment(&grid, cells, variants, report, parents.experiments);
     let experiment = experiment.map(|experiment| Experiment {
         document: document::write(&filled, &grid),
         ..experiment
@@ -102,28 +118,38 @@ pub(super) fn resolve(raw: &RawExperiment, chain: &Chain) -> Result<Resolved, Pr
 }
 
 impl Head {
+    fn most_repeats(&self) -> Option<u32> {
+        self.repeats.map(|(most, _)| most)
+    }
+
     /// Puts everything together, all but the document, if nothing is missing.
     fn into_experiment(
         self,
         grid: &Grid,
         cells: Vec<Cell>,
         variants: Vec<ReadVariant>,
-        reference: Option<String>,
+        report: Option<ReportKeys>,
         parents: BTreeMap<String, Arc<Experiment>>,
     ) -> Option<Experiment> {
         let variants: Option<Vec<Variant>> = variants
             .into_iter()
             .map(ReadVariant::into_variant)
             .collect();
+        let ReportKeys {
+            reference,
+            tensorboard,
+        } = report?;
         Some(Experiment {
             name: self.name?,
-            repeats: self.repeats?,
+            repeats: self.repeats?.0,
+            until: self.repeats?.1,
             seed: self.seed?,
             source: self.source?,
             grid: grid.to_axes(),
             cells: cells.into_iter().map(|cell| cell.label).collect(),
             variants: variants?,
-            reference: reference?,
+            reference,
+            tensorboard,
             parents,
             document: String::new(),
         })
@@ -134,9 +160,47 @@ impl Head {
 fn head(root: &Fields<'_>) -> Head {
     Head {
         name: root.required("name", &Name),
-        repeats: root.or("repeats", &Whole(1, 10_000), 1).map(|n| n as u32),
+        repeats: repeats(root),
         seed: root.or("seed", &Whole(0, i64::MAX), 0),
         source: root.required_table("data").and_then(data::source),
+    }
+}
+
+/// Reads the number of repeats: how many at most, and when fewer are enough.
+fn repeats(root: &Fields<'_>) -> Option<(u32, Option<Until>)> {
+    let Some(Value::Table(_)) = root.node("repeats").map(|node| &node.value) else {
+        let most = root.or("repeats", &Whole(1, MOST_REPEATS), 1)?;
+        return Some((most as u32, None));
+    };
+    let fields = root.table("repeats")?;
+    let min = fields.required("min", &Whole(2, MOST_REPEATS));
+    let max = fields.required("max", &Whole(2, MOST_REPEATS));
+    let until = fields.required("until", &Parsed::with(UNTIL, interval));
+    if let (Some(min), Some(max), Some(node)) = (min, max, fields.node("max"))
+        && max < min
+    {
+        let message = format!("expected at least `min`, {min}, found {max}");
+        fields.sink().problem(&node.origin, message);
+        return None;
+    }
+    fields.finish();
+    let (min, interval) = (min? as u32, until?);
+    Some((max? as u32, Some(Until { min, interval })))
+}
+
+/// What can be written after `until`.
+const UNTIL: &str = "how narrow the interval of the mean is to be, such as \"interval < 0.01\"";
+
+/// The width in `interval < 0.01`.
+fn interval(text: &str) -> Result<f64, String> {
+    let width = text.trim().strip_prefix("interval");
+    let width = width.and_then(|rest| rest.trim_start().strip_prefix('<'));
+    match width.and_then(|width| width.trim().parse().ok()) {
+        Some(width @ 0.0..=1.0) if width > 0.0 => Ok(width),
+        Some(_) => Err(format!(
+            "expected an interval of accuracies above 0, at most 1, found {text:?}"
+        )),
+        None => Err(format!("expected {UNTIL}, found {text:?}")),
     }
 }
 
@@ -186,30 +250,32 @@ fn variant_nodes<'a>(root: &Fields<'a>, sink: &Sink) -> Vec<&'a Node> {
     }
 }
 
-/// Reads `[report]`: the variant that the others are compared with, the first one if none is named.
-fn reference(
-    root: &Fields<'_>,
-    variants: &[ReadVariant],
-    filled: &mut Table,
-    sink: &Sink,
-) -> Option<String> {
-    let first = variants
-        .first()
-        .map(|variant| variant.name.as_str())
-        .unwrap_or_default();
+/// The names of variants, as far as they have one.
+fn names<'a>(nodes: &[&'a Node]) -> Vec<&'a str> {
+    let name = |node: &&'a Node| node.table()?.get("name")?.text();
+    nodes.iter().filter_map(name).collect()
+}
+
+/// Reads `[report]`.
+fn report(root: &Fields<'_>, variants: &[ReadVariant], sink: &Sink) -> Option<ReportKeys> {
     let report = root.table("report")?;
+    let reference = reference(&report, variants, sink);
+    let tensorboard = report.or("tensorboard", &Flag, false);
+    report.finish();
+    Some(ReportKeys {
+        reference: reference?,
+        tensorboard: tensorboard?,
+    })
+}
+
+/// Reads the variant that the others are compared with, the first one if none is named.
+fn reference(report: &Fields<'_>, variants: &[ReadVariant], sink: &Sink) -> Option<String> {
     let Some(node) = report.node("reference") else {
-        report.finish();
-        let path = "report.reference".to_owned();
-        let default = Default {
-            path,
-            value: first.into(),
-            follows: None,
-        };
-        fill(filled, vec![default], root.origin(), |_| false);
+        let first = variants.first().map(|variant| variant.name.as_str());
+        let first = first.unwrap_or_default();
+        report.default("reference", first.into(), None);
         return Some(first.to_owned());
     };
-    report.finish();
     let wanted = Text("the name of a variant").read(node, sink)?;
     let known = || {
         let names = variants.iter().map(|variant| variant.name.as_str());
@@ -240,7 +306,7 @@ fn check_amount(
     origin: &Origin,
     sink: &Sink,
 ) {
-    let repeats = u64::from(head.repeats.unwrap_or(1));
+    let repeats = u64::from(head.most_repeats().unwrap_or(1));
     let trials = (cells.len() as u64)
         .saturating_mul(variants.len() as u64)
         .saturating_mul(repeats);

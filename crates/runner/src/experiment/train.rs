@@ -1,30 +1,135 @@
 //! Reads `[train]`.
 
-use graft_trainer::{OptimizerSpec, Recipe};
+use graft_trainer::{
+    ClipSpec, DecayOn, EarlyStopping, EmaSpec, OptimizerSpec, Recipe, ScheduleSpec, TrainingMode,
+};
 
 use super::{
     fields::Fields,
-    rules::{Number, Whole, Word},
+    rules::{Flag, List, Number, Whole, Word},
+    schedule::{self, MONITORS},
 };
 
 type ReadOptimizer = fn(&Fields<'_>) -> Option<OptimizerSpec>;
 
 /// The kinds of optimizer and how each reads its keys.
-const OPTIMIZERS: &[(&str, ReadOptimizer)] = &[("sgd", sgd)];
+const OPTIMIZERS: &[(&str, ReadOptimizer)] = &[
+    ("sgd", sgd),
+    ("adam", adam),
+    ("adamw", adamw),
+    ("rmsprop", rmsprop),
+];
 
 /// What the learning rate may be; beyond it, 32-bit numbers end.
 const LEARNING_RATE: Number = Number::Positive(1e38);
+/// What weight decay may be.
+const WEIGHT_DECAY: Number = Number::UpTo(100.0);
+/// What the parameter of a beta distribution may be.
+const ALPHA: Number = Number::UpTo(1000.0);
 
 /// Reads how a network is trained.
 pub(super) fn recipe(fields: Fields<'_>) -> Option<Recipe> {
     let epochs = fields.required("epochs", &Whole(1, 100_000));
     let batch_size = fields.required("batch_size", &Whole(1, 65_536));
     let optimizer = fields.required_table("optimizer").and_then(optimizer);
+    let weight_decay_on = fields.or("weight_decay_on", &Word(DECAY_ON), "all");
+    let schedule = match fields.node("schedule") {
+        None => Some(ScheduleSpec::default()),
+        Some(_) => fields.table("schedule").and_then(schedule::schedule),
+    };
+    let clip = match fields.node("clip") {
+        None => Some(ClipSpec::default()),
+        Some(_) => fields.table("clip").and_then(clip),
+    };
+    let label_smoothing = fields.or("label_smoothing", &Number::Below(1.0), 0.0);
+    let alpha = |key| match fields.node(key) {
+        None => Some(0.0),
+        Some(_) => fields.optional(key, &ALPHA),
+    };
+    let (mixup, cutmix) = (alpha("mixup"), alpha("cutmix"));
+    let class_weights = match fields.node("class_weights") {
+        None => Some(Vec::new()),
+        Some(_) => fields.optional("class_weights", &CLASS_WEIGHTS),
+    };
+    let best = fields.or("best", &Word(MONITORS), "val_accuracy");
+    let early_stopping = match fields.node("early_stopping") {
+        None => Some(None),
+        Some(_) => fields
+            .table("early_stopping")
+            .and_then(early_stopping)
+            .map(Some),
+    };
+    let validate_every = fields.optional_known("validate_every", &Whole(1, 1_000_000_000));
+    let evaluate_train = fields.or("evaluate_train", &Flag, false);
+    let training_mode = fields.or("training_mode", &Word(TRAINING_MODES), "always");
+    let ema = match fields.node("ema") {
+        None => Some(None),
+        Some(_) => fields.table("ema").and_then(ema).map(Some),
+    };
     fields.finish();
     Some(Recipe {
         epochs: epochs? as u32,
         batch_size: batch_size? as usize,
         optimizer: optimizer?,
+        weight_decay_on: weight_decay_on?,
+        schedule: schedule?,
+        clip: clip?,
+        label_smoothing: label_smoothing?,
+        mixup: mixup?,
+        cutmix: cutmix?,
+        class_weights: class_weights?,
+        best: best?,
+        early_stopping: early_stopping?,
+        ema: ema?,
+        validate_every: validate_every?,
+        evaluate_train: evaluate_train?,
+        training_mode: training_mode?,
+    })
+}
+
+const DECAY_ON: &[(&str, DecayOn)] = &[("all", DecayOn::All), ("weights", DecayOn::Weights)];
+
+const TRAINING_MODES: &[(&str, TrainingMode)] = &[
+    ("always", TrainingMode::Always),
+    ("first-epoch", TrainingMode::FirstEpoch),
+];
+
+const CLASS_WEIGHTS: List<Number> = List(
+    Number::UpTo(1e6),
+    "a list of numbers from 0 on, one for each class",
+);
+
+/// Reads when a trial ends early, with Keras's names and defaults.
+fn early_stopping(fields: Fields<'_>) -> Option<EarlyStopping> {
+    let monitor = fields.or("monitor", &Word(MONITORS), "val_loss");
+    let patience = fields.required("patience", &Whole(1, 100_000));
+    let min_delta = fields.or("min_delta", &Number::UpTo(1e38), 0.0);
+    fields.finish();
+    Some(EarlyStopping {
+        monitor: monitor?,
+        patience: patience? as u32,
+        min_delta: min_delta?,
+    })
+}
+
+/// Reads how weights are averaged.
+fn ema(fields: Fields<'_>) -> Option<EmaSpec> {
+    let decay = fields.or("decay", &Number::Below(1.0), 0.999);
+    fields.finish();
+    Some(EmaSpec { decay: decay? })
+}
+
+/// Reads how gradients are clipped.
+fn clip(fields: Fields<'_>) -> Option<ClipSpec> {
+    let limit = |key| {
+        let limit = fields.optional(key, &Number::Positive(1e38));
+        (limit.is_some() || fields.node(key).is_none()).then_some(limit)
+    };
+    let (norm, value) = (limit("norm"), limit("value"));
+    fields.finish();
+    Some(ClipSpec {
+        norm: norm?,
+        value: value?,
     })
 }
 
@@ -39,9 +144,63 @@ fn optimizer(fields: Fields<'_>) -> Option<OptimizerSpec> {
 fn sgd(fields: &Fields<'_>) -> Option<OptimizerSpec> {
     let lr = fields.required("lr", &LEARNING_RATE);
     let momentum = fields.or("momentum", &Number::Below(1.0), 0.0);
-    let weight_decay = fields.or("weight_decay", &Number::UpTo(100.0), 0.0);
+    let weight_decay = fields.or("weight_decay", &WEIGHT_DECAY, 0.0);
+    let nesterov = fields.or("nesterov", &Flag, false);
     Some(OptimizerSpec::Sgd {
         lr: lr?,
+        momentum: momentum?,
+        weight_decay: weight_decay?,
+        nesterov: nesterov?,
+    })
+}
+
+fn adam(fields: &Fields<'_>) -> Option<OptimizerSpec> {
+    let (lr, betas, eps, weight_decay) = adam_keys(fields, 0.0)?;
+    Some(OptimizerSpec::Adam {
+        lr,
+        betas,
+        eps,
+        weight_decay,
+    })
+}
+
+fn adamw(fields: &Fields<'_>) -> Option<OptimizerSpec> {
+    let (lr, betas, eps, weight_decay) = adam_keys(fields, 0.01)?;
+    Some(OptimizerSpec::Adamw {
+        lr,
+        betas,
+        eps,
+        weight_decay,
+    })
+}
+
+/// Learning rate, betas, eps and weight decay, with PyTorch's defaults.
+fn adam_keys(fields: &Fields<'_>, weight_decay: f64) -> Option<(f64, (f64, f64), f64, f64)> {
+    let lr = fields.required("lr", &LEARNING_RATE);
+    let betas = fields.or("betas", &BETAS, vec![0.9, 0.999]);
+    let eps = fields.or("eps", &Number::Positive(1.0), 1e-8);
+    let weight_decay = fields.or("weight_decay", &WEIGHT_DECAY, weight_decay);
+    let [first, second] = betas?[..] else {
+        if let Some(node) = fields.node("betas") {
+            fields.sink().wrong(node, BETAS.1);
+        }
+        return None;
+    };
+    Some((lr?, (first, second), eps?, weight_decay?))
+}
+
+const BETAS: List<Number> = List(Number::Below(1.0), "two numbers from 0 to below 1");
+
+fn rmsprop(fields: &Fields<'_>) -> Option<OptimizerSpec> {
+    let lr = fields.required("lr", &LEARNING_RATE);
+    let alpha = fields.or("alpha", &Number::Below(1.0), 0.99);
+    let eps = fields.or("eps", &Number::Positive(1.0), 1e-8);
+    let momentum = fields.or("momentum", &Number::Below(1.0), 0.0);
+    let weight_decay = fields.or("weight_decay", &WEIGHT_DECAY, 0.0);
+    Some(OptimizerSpec::Rmsprop {
+        lr: lr?,
+        alpha: alpha?,
+        eps: eps?,
         momentum: momentum?,
         weight_decay: weight_decay?,
     })

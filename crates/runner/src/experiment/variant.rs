@@ -1,5 +1,7 @@
 //! Reads a `[[variant]]`: its network, how weights are transferred, and what it overrides.
 
+use std::collections::BTreeMap;
+
 use graft_data::SourceSpec;
 use graft_model::{
     BatchNormMode, HeadSpec, ModelError, ModelSpec, Network, TransferMode, TransferSpec,
@@ -7,17 +9,28 @@ use graft_model::{
 };
 
 use super::{
-    Settings, data,
+    RepeatFrom, Settings, data,
     fields::{Fields, Scope, Sink},
     rules::{List, Number, Parsed, Rule, Text, Whole, Word},
     train,
     tree::{Node, Origin, Table, Value},
 };
 
-/// A variant as written, with the file's `[train]` and `[data.transform]` below what it overrides. `file_origin` is
-/// where keys are missing that neither has.
+/// A variant as written, with the file's `[train]` and `[data.transform]` below what it overrides, and the file's subset
+/// if it has none of its own. `file_origin` is where keys are missing that neither has.
 pub(super) fn merged(file: &Table, file_origin: &Origin, variant: &Table) -> Table {
     let mut merged = variant.clone();
+    let is_table = |node: &Node| node.table().is_some();
+    let own = data::SUBSET_KEYS
+        .iter()
+        .any(|key| variant.at(&["data", key]).is_some());
+    if !own && variant.get("data").is_none_or(is_table) {
+        for key in data::SUBSET_KEYS {
+            if let Some(node) = file.at(&["data", key]) {
+                merged.assign(&["data", key], node.clone());
+            }
+        }
+    }
     for path in [&["train"][..], &["data", "transform"]] {
         let below = file.at(path);
         let node = match (below, variant.at(path)) {
@@ -63,27 +76,38 @@ pub(super) fn settings(
         None => (None, None),
     };
     let transfer = transfer(&fields, weights.as_ref().map(Option::is_some));
+    let repeat_from = fields.or("repeat_from", &Word(REPEAT_FROM), "start");
     // What these lack is missing from the file as a whole, unless the variant has a table of its own.
     let train = fields.table("train").and_then(train::recipe);
-    let transform = fields.table("data").and_then(|fields| {
+    let data = fields.table("data").and_then(|fields| {
+        let subset = data::subset(&fields, source);
         let below = fields.table("transform");
         let transform = below.and_then(|fields| data::transform(fields, source));
         fields.finish();
-        transform
+        Some((subset?, transform?))
     });
     fields.finish();
+    let (subset, transform) = data?;
     let settings = Settings {
         model: model?,
         weights: weights?,
         transfer: transfer?,
-        transform: transform?,
+        repeat_from: repeat_from?,
+        subset,
+        transform,
         train: train?,
     };
     check_size(&settings, table, origin, sink)?;
     check_extractor(&settings, table, origin, sink)?;
     check_layers(&settings, table, origin, sink)?;
+    check_mixing(&settings, table, origin, sink)?;
     Some(settings)
 }
+
+const REPEAT_FROM: &[(&str, RepeatFrom)] = &[
+    ("start", RepeatFrom::Start),
+    ("previous", RepeatFrom::Previous),
+];
 
 /// Reads the network and its weights.
 #[expect(
@@ -207,6 +231,19 @@ fn transfer(fields: &Fields<'_>, weighted: Option<bool>) -> Option<TransferSpec>
         Some("transfer"),
     );
     let head_lr = fields.or("head_lr", &Number::Positive(1e6), 1.0);
+    let layer_decay = fields.optional_known("layer_decay", &Number::Positive(1.0));
+    let layer_lr = layer_lr(fields);
+    if mode == Some(TransferMode::Frozen) {
+        for key in ["layer_decay", "layer_lr"] {
+            if let Some(node) = fields.node(key) {
+                let message = "the backbone is frozen, so its layers have no learning rate";
+                let hint = "leave it out, or set `transfer` to \"fine-tune\"";
+                fields
+                    .sink()
+                    .problem_with_hint(&node.origin, message, Some(hint.to_owned()));
+            }
+        }
+    }
     let freeze = fields.optional("freeze", &LAYER);
     if let Some(node) = fields.node("freeze") {
         freeze.as_ref()?;
@@ -232,7 +269,31 @@ fn transfer(fields: &Fields<'_>, weighted: Option<bool>) -> Option<TransferSpec>
         batch_norm: batch_norm?,
         head_lr: head_lr?,
         freeze,
+        layer_decay: layer_decay?,
+        layer_lr: layer_lr?,
     })
+}
+
+/// Reads what the learning rates of layers are multiplied with, by their names.
+fn layer_lr(fields: &Fields<'_>) -> Option<BTreeMap<String, f64>> {
+    let Some(node) = fields.node("layer_lr") else {
+        return Some(BTreeMap::new());
+    };
+    let Some(table) = node.table() else {
+        let expected = "a table of layers with numbers, such as { layer1 = 0.1 }";
+        fields.sink().wrong(node, expected);
+        return None;
+    };
+    // All of them are read before the first bad one ends it.
+    let rates: Vec<_> = table
+        .entries
+        .iter()
+        .map(|entry| {
+            let rate = Number::Positive(1e6).read(&entry.node, fields.sink())?;
+            Some((entry.name.clone(), rate))
+        })
+        .collect();
+    rates.into_iter().collect()
 }
 
 /// Whether the network can take pictures of the transform's size.
@@ -286,7 +347,32 @@ fn check_extractor(settings: &Settings, table: &Table, origin: &Origin, sink: &S
     None
 }
 
-/// Whether the network has the layers at which it is cut and up to which it is frozen.
+/// Whether pictures are mixed whose features are to be kept.
+fn check_mixing(settings: &Settings, table: &Table, origin: &Origin, sink: &Sink) -> Option<()> {
+    let Settings {
+        transfer,
+        transform,
+        train,
+        ..
+    } = settings;
+    let is_fixed =
+        transfer.mode == TransferMode::Frozen && transfer.batch_norm == BatchNormMode::Running;
+    let (true, true, Some(views)) = (is_fixed, train.mixes(), transform.views.fixed()) else {
+        return Some(());
+    };
+    let key = if train.mixup > 0.0 { "mixup" } else { "cutmix" };
+    let node = table.at(&["transfer"]);
+    sink.problem_with_hint(
+        node.map_or(origin, |node| &node.origin),
+        format!(
+            "`{key}` mixes pictures anew in every epoch, so what a frozen backbone makes of `views = {views}` can't be kept"
+        ),
+        Some(format!("set `views` to \"fresh\" for this variant, or its `train.{key}` to 0")),
+    );
+    None
+}
+
+/// Whether the network has the layers at which it is cut, up to which it is frozen, and whose learning rates are set.
 fn check_layers(settings: &Settings, table: &Table, origin: &Origin, sink: &Sink) -> Option<()> {
     let Settings {
         model,
@@ -294,18 +380,22 @@ fn check_layers(settings: &Settings, table: &Table, origin: &Origin, sink: &Sink
         transform,
         ..
     } = settings;
-    if model.cut.is_none() && transfer.freeze.is_none() {
+    if model.cut.is_none() && transfer.freeze.is_none() && transfer.layer_lr.is_empty() {
         return Some(());
     }
-    let checked = Network::check(model, transfer.freeze.as_deref(), transform.size as usize);
+    let checked = Network::check(model, transfer, transform.size as usize);
     let Err(error) = checked else {
         return Some(());
     };
     let (path, message) = match &error {
-        ModelError::Option { error, .. } if error.key == "freeze" => (
-            vec!["freeze"],
-            format!("expected {}, found {}", error.expected, error.found),
-        ),
+        ModelError::Option { error, .. }
+            if ["freeze", "layer_lr"].contains(&error.key.as_str()) =>
+        {
+            (
+                vec![error.key.as_str()],
+                format!("expected {}, found {}", error.expected, error.found),
+            )
+        }
         ModelError::Option { error, .. } => (
             vec!["model", error.key.as_str()],
             format!("expected {}, found {}", error.expected, error.found),

@@ -20,6 +20,8 @@ pub(super) struct ReadVariant {
     /// Where the name is written.
     origin: Origin,
     settings: Vec<Option<Settings>>,
+    /// The cells that it is trained in, by number.
+    cells: Vec<usize>,
     /// Where the weights are written in each cell.
     weights: Vec<Option<Origin>>,
 }
@@ -31,6 +33,7 @@ impl ReadVariant {
         Some(Variant {
             name: self.name,
             settings: settings?,
+            cells: self.cells,
         })
     }
 }
@@ -79,7 +82,12 @@ impl Context<'_> {
         let merged = variant::merged(filled, self.file, &own);
         let mut settings = Vec::new();
         let mut weights = Vec::new();
-        for cell in self.cells {
+        let mut cells = Vec::new();
+        for (index, cell) in self.cells.iter().enumerate() {
+            if (self.grid).leaves_out(cell, name.as_deref().unwrap_or_default()) {
+                continue;
+            }
+            cells.push(index);
             let mut table = merged.clone();
             self.grid.apply(cell, &mut table);
             settings.push(read(&table));
@@ -93,6 +101,7 @@ impl Context<'_> {
             name: name.unwrap_or_default(),
             origin: origin.clone(),
             settings,
+            cells,
             weights,
         })
     }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use graft_data::SourceSpec;
+use graft_data::{DataSpec, SourceSpec, Subset};
 
 use super::{Plan, PlannedTrial};
 
-/// Number of pictures of a source.
+/// Number of pictures that a trial sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pictures {
     /// In the training split.
@@ -109,24 +109,25 @@ impl Work {
 }
 
 impl Estimate {
-    /// Adds up the work of `plan`. `pictures` counts a source's pictures if they are there; `finished` says which
+    /// Adds up the work of `plan`. `pictures` counts the pictures of a trial if they are there; `finished` says which
     /// trials need not run.
     pub fn new(
         plan: &Plan,
-        mut pictures: impl FnMut(&SourceSpec) -> Option<Pictures>,
+        mut pictures: impl FnMut(&DataSpec) -> Option<Pictures>,
         mut finished: impl FnMut(&PlannedTrial) -> bool,
     ) -> Self {
-        let mut counted: Vec<(&SourceSpec, Option<Pictures>)> = Vec::new();
+        let mut counted: Vec<((&SourceSpec, Subset), Option<Pictures>)> = Vec::new();
         let mut lines: Vec<Line> = Vec::new();
         let mut total = Work::NONE;
         for trial in &plan.trials {
-            let source = &trial.spec.data.source;
-            let known = counted.iter().find(|(known, _)| *known == source);
+            let data = &trial.spec.data;
+            let these = (&data.source, data.subset);
+            let known = counted.iter().find(|(known, _)| *known == these);
             let count = if let Some((_, count)) = known {
                 *count
             } else {
-                let count = pictures(source);
-                counted.push((source, count));
+                let count = pictures(data);
+                counted.push((these, count));
                 count
             };
             let work = Work::of(trial, finished(trial), count);

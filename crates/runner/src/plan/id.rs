@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 /// The id of a trial, 16 hexadecimal digits: the start of the BLAKE3 hash of its spec.
 ///
 /// Where files lie does not count, because the spec has a hash of their content beside it: not the data's path,
-/// address and split folders, and not the text that says where the weights are.
+/// address, split folders, list and folder of pictures, and not the text that says where the weights are.
 ///
 /// What is hashed is JSON with sorted keys, in which a fraction is the bits of its `f64`, so that no formatting
 /// decides.
@@ -21,7 +21,7 @@ pub fn trial_id(spec: &TrialSpec) -> String {
             .get_mut("data")
             .and_then(|data| data.get_mut("source"));
         if let Some(source) = source.and_then(Value::as_object_mut) {
-            for place in ["path", "url", "splits"] {
+            for place in ["path", "url", "splits", "file", "root"] {
                 source.remove(place);
             }
         }

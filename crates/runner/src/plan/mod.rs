@@ -11,14 +11,14 @@ use graft_model::WeightsSpec;
 use graft_record::TrialKey;
 use graft_trainer::TrialSpec;
 
-use crate::experiment::{Experiment, Settings, Variant};
+use crate::experiment::{Experiment, RepeatFrom, Settings, Variant};
 
 pub use estimate::{Estimate, Line, Pictures, Work};
 pub use id::trial_id;
-pub use sharing::{Sharing, shared_features, sharing};
+pub use sharing::{Sharing, shared_features, shared_pictures, sharing};
 
 /// Version of what the program makes of a [`TrialSpec`]; raised when the same spec gives another result.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// The trials of an experiment and of those that its weights come from.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +38,8 @@ pub struct PlannedTrial {
     pub spec: TrialSpec,
     /// Indices into [`Plan::trials`] of the trials whose checkpoints it starts from.
     pub dependencies: Vec<usize>,
+    /// The one of them that it goes on with as it is: the repeat before it.
+    pub previous: Option<usize>,
 }
 
 /// Hashes of the content of files. They are asked for once per source and per weights.
@@ -87,7 +89,7 @@ impl Plan {
     }
 }
 
-/// One trial of an experiment: variant, index of the cell, repeat.
+/// One trial of an experiment: variant, which of the variant's cells, repeat.
 #[derive(Clone, Copy)]
 struct Point<'a> {
     variant: &'a Variant,
@@ -157,6 +159,13 @@ impl<F: Fingerprints> Planner<'_, F> {
         }
         let parent = self.parent(experiment, point)?;
         let settings = point.settings();
+        let previous = match settings.repeat_from {
+            RepeatFrom::Previous if point.repeat > 1 => {
+                let repeat = point.repeat - 1;
+                Some(self.trial(experiment, &Point { repeat, ..*point })?)
+            }
+            RepeatFrom::Previous | RepeatFrom::Start => None,
+        };
         let weights_fingerprint = match (&settings.weights, parent) {
             (_, Some(parent)) => Some(format!("trial:{}", self.trials[parent].key.id)),
             (Some(weights), None) => Some(self.weights_fingerprint(weights)?),
@@ -168,18 +177,20 @@ impl<F: Fingerprints> Planner<'_, F> {
             repeat: point.repeat,
             data: DataSpec {
                 source: experiment.source.clone(),
+                subset: settings.subset,
                 transform: settings.transform.clone(),
             },
             data_fingerprint: self.data_fingerprint(&experiment.source)?,
             model: settings.model.clone(),
             weights: settings.weights.clone(),
             weights_fingerprint,
+            previous: previous.map(|previous| self.trials[previous].key.id.clone()),
             transfer: settings.transfer.clone(),
             recipe: settings.train.clone(),
         };
         let key = TrialKey {
             variant: point.variant.name.clone(),
-            cell: experiment.cells[point.cell].clone(),
+            cell: experiment.cells[point.variant.cells[point.cell]].clone(),
             repeat: point.repeat,
             id: trial_id(&spec),
         };
@@ -188,7 +199,8 @@ impl<F: Fingerprints> Planner<'_, F> {
             experiment: experiment.name.clone(),
             key,
             spec,
-            dependencies: parent.into_iter().collect(),
+            dependencies: parent.into_iter().chain(previous).collect(),
+            previous,
         });
         self.places.insert(place, index);
         Ok(index)

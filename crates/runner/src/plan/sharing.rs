@@ -20,6 +20,17 @@ pub fn shared_features(spec: &TrialSpec) -> Option<String> {
     })
 }
 
+/// As [`shared_features`], of trials that also learn from the same pictures.
+pub fn shared_pictures(spec: &TrialSpec) -> Option<String> {
+    let key = shared_features(spec)?;
+    let subset = spec.data.subset;
+    Some(if subset.is_whole() {
+        key
+    } else {
+        format!("{key} {subset:?} of repeat {}", spec.repeat)
+    })
+}
+
 /// How many trials share how many forward passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sharing {
@@ -42,8 +53,8 @@ pub fn sharing<'t>(
     let mut lines: Vec<(Sharing, Pictures)> = Vec::new();
     for trial in to_run {
         let (Some(key), Some(views), Some(pictures)) = (
-            shared_features(&trial.spec),
-            trial.spec.data.transform.fixed_views(),
+            shared_pictures(&trial.spec),
+            trial.spec.kept_views(),
             pictures(trial),
         ) else {
             continue;

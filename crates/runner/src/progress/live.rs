@@ -90,6 +90,11 @@ impl LiveProgress {
 }
 
 impl Listener for LiveProgress {
+    fn grew(&mut self, ids: &[String]) {
+        self.scene.grow(ids);
+        self.sweep.set_length(self.scene.total as u64);
+    }
+
     fn started(&mut self, job: &Job, worker: usize, _threads: usize) {
         let key = self.scene.trials.get(&job.id);
         let label = key.map_or_else(|| job.id.clone(), |key| fit_label(key, LABEL));
@@ -167,7 +172,7 @@ impl Listener for LiveProgress {
         self.say(&format!(
             "{}: {}{took}",
             self.scene.name(&job.id),
-            describe_end(end)
+            describe_end(end, self.scene.figure(&job.id))
         ));
         self.draw_sweep();
     }

@@ -7,7 +7,10 @@ mod outlook;
 mod plain;
 mod screen;
 
-use std::{collections::BTreeMap, io::IsTerminal};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::IsTerminal,
+};
 
 use graft_record::TrialKey;
 use graft_trainer::StepProgress;
@@ -28,6 +31,8 @@ use crate::{
 pub struct Scene {
     /// The trials that will run, by id.
     pub trials: BTreeMap<String, TrialKey>,
+    /// Those of them whose pictures have numbers in the place of classes.
+    pub numbers: BTreeSet<String>,
     /// Trials in all, with those that need not run.
     pub total: usize,
     /// Trials that had finished before.
@@ -41,6 +46,23 @@ pub struct Scene {
 }
 
 impl Scene {
+    /// These trials, which were held, are to be run.
+    fn grow(&mut self, ids: &[String]) {
+        self.total += ids.len();
+        for id in ids {
+            self.outlook.release(id);
+        }
+    }
+
+    /// What is told of a trial's validation.
+    fn figure(&self, id: &str) -> &'static str {
+        if self.numbers.contains(id) {
+            "validation R²"
+        } else {
+            "validation accuracy"
+        }
+    }
+
     /// The trial's name for a person.
     fn name(&self, id: &str) -> String {
         self.trials
@@ -83,13 +105,13 @@ pub fn display(scene: Scene) -> Box<dyn Listener> {
 }
 
 /// How a trial ended, in a few words.
-fn describe_end(end: &End) -> String {
+fn describe_end(end: &End, figure: &str) -> String {
     match end {
         End::Finished {
             best_epoch,
             best_val_accuracy,
         } => {
-            format!("best validation accuracy {best_val_accuracy:.3} at epoch {best_epoch}")
+            format!("best {figure} {best_val_accuracy:.3} at epoch {best_epoch}")
         }
         End::Interrupted => "interrupted, can be resumed".to_owned(),
         End::Diverged { epoch, step } => {
@@ -129,6 +151,7 @@ fn describe_stop(why: &Stop, running: usize) -> String {
 fn describe_reason(why: &Stop) -> &'static str {
     match why {
         Stop::Signal => "stopping",
+        Stop::TimeUp => "stopping because the time is up",
         Stop::FailFast => "stopping at the first failure",
         Stop::DiskFull(_) => "stopping because the results can't be written",
         Stop::NoWorkers(_) => "stopping because no worker process can be started",

@@ -17,6 +17,8 @@ pub struct TrialWork {
 #[derive(Clone, Debug, Default)]
 pub struct Outlook {
     work: BTreeMap<String, TrialWork>,
+    /// The work of trials that may never be run.
+    held: BTreeMap<String, TrialWork>,
     /// Seconds of the epochs that were measured, by kind.
     measured: BTreeMap<String, Vec<f64>>,
     /// Seconds per epoch guessed from the first steps, by kind; used until an epoch has been measured.
@@ -61,6 +63,20 @@ impl Outlook {
     pub fn left(&mut self, id: &str, epochs: f64) {
         if let Some(work) = self.work.get_mut(id) {
             work.epochs = epochs.max(0.0);
+        }
+    }
+
+    /// Trials that are only run if they are released do not count until then.
+    pub fn hold(&mut self, id: &str) {
+        if let Some(work) = self.work.remove(id) {
+            self.held.insert(id.to_owned(), work);
+        }
+    }
+
+    /// A trial that was held is to be run.
+    pub fn release(&mut self, id: &str) {
+        if let Some(work) = self.held.remove(id) {
+            self.work.insert(id.to_owned(), work);
         }
     }
 
@@ -156,6 +172,16 @@ mod tests {
         outlook.measured("y", 1.0);
         assert_eq!(outlook.remaining(1), Some(Duration::from_secs(70)));
         assert_eq!(outlook.remaining(2), Some(Duration::from_secs(50)));
+    }
+
+    #[test]
+    fn a_trial_that_is_held_does_not_count() {
+        let mut outlook = outlook(&[("a", "x", 10.0), ("b", "x", 10.0)]);
+        outlook.measured("x", 1.0);
+        outlook.hold("b");
+        assert_eq!(outlook.remaining(1), Some(Duration::from_secs(10)));
+        outlook.release("b");
+        assert_eq!(outlook.remaining(1), Some(Duration::from_secs(20)));
     }
 
     #[test]

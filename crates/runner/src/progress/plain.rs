@@ -29,6 +29,7 @@ struct Running {
     epochs_done: u32,
     epochs: u32,
     val_accuracy: Option<f64>,
+    figure: &'static str,
 }
 
 impl PlainProgress {
@@ -53,7 +54,7 @@ impl PlainProgress {
         eprintln!("{line}");
         for running in self.running.values() {
             let accuracy = running.val_accuracy.map_or_else(String::new, |value| {
-                format!(", validation accuracy {value:.3}")
+                format!(", {} {value:.3}", running.figure)
             });
             eprintln!(
                 "  {}: epoch {}/{}{accuracy}",
@@ -64,6 +65,10 @@ impl PlainProgress {
 }
 
 impl Listener for PlainProgress {
+    fn grew(&mut self, ids: &[String]) {
+        self.scene.grow(ids);
+    }
+
     fn started(&mut self, job: &Job, worker: usize, _threads: usize) {
         let name = self.scene.name(&job.id);
         let running = Running {
@@ -72,6 +77,7 @@ impl Listener for PlainProgress {
             epochs_done: 0,
             epochs: 0,
             val_accuracy: None,
+            figure: self.scene.figure(&job.id),
         };
         self.running.insert(worker, running);
     }
@@ -110,7 +116,7 @@ impl Listener for PlainProgress {
         let width = total.to_string().len();
         eprintln!(
             "[{done:>width$}/{total}] {name}: {}{took}",
-            describe_end(end)
+            describe_end(end, self.scene.figure(&job.id))
         );
     }
 

@@ -11,7 +11,10 @@ mod queue;
 mod run;
 mod slot;
 
-use std::{sync::mpsc::Sender, time::Duration};
+use std::{
+    sync::mpsc::Sender,
+    time::{Duration, Instant},
+};
 
 use graft_record::{EpochRow, TimingRow};
 use graft_trainer::StepProgress;
@@ -33,6 +36,8 @@ pub struct Job {
     pub cohort: String,
     /// What the worker is handed.
     pub trial: Value,
+    /// Whether it only starts once the listener has released it.
+    pub held: bool,
 }
 
 /// How trials are run. Nothing here changes a result.
@@ -46,6 +51,8 @@ pub struct Settings {
     pub worth_moving: Duration,
     /// Whether the first failure stops the rest.
     pub fail_fast: bool,
+    /// When to stop, whatever is left to do.
+    pub deadline: Option<Instant>,
     /// What is started as a worker.
     pub program: WorkerProgram,
 }
@@ -64,6 +71,12 @@ pub trait Listener {
     fn finished(&self, _job: &Job) -> Option<End> {
         None
     }
+    /// The ids of trials that were held and are to be run, because of what has ended.
+    fn released(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+    /// So many trials, which were held, are to be run as well.
+    fn grew(&mut self, _ids: &[String]) {}
     /// A trial ended; `worker` is none if it never ran.
     fn ended(&mut self, job: &Job, worker: Option<usize>, end: &End);
     /// No more trials are started, and so many running ones are told to stop.
@@ -79,6 +92,8 @@ pub trait Listener {
 pub enum Stop {
     /// Ctrl-C or a termination signal.
     Signal,
+    /// The time that the sweep was given is up.
+    TimeUp,
     /// A trial failed and the first failure was to stop the rest.
     FailFast,
     /// The disk with the results is full.

@@ -14,6 +14,8 @@ pub(super) struct Queue {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// Waits to be released.
+    Held,
     Pending,
     Running,
     Finished,
@@ -38,7 +40,16 @@ impl Queue {
                     .collect()
             })
             .collect();
-        let states = vec![State::Pending; jobs.len()];
+        let states = jobs
+            .iter()
+            .map(|job| {
+                if job.held {
+                    State::Held
+                } else {
+                    State::Pending
+                }
+            })
+            .collect();
         Self {
             jobs,
             states,
@@ -62,7 +73,23 @@ impl Queue {
         self.states.contains(&State::Pending)
     }
 
-    /// Trials that never ran.
+    /// Whether any trial may still be started, now or when it is released.
+    pub(super) fn may_go_on(&self) -> bool {
+        self.has_pending() || self.states.contains(&State::Held)
+    }
+
+    /// Lets a held trial start when its needs are finished. Returns its place, and the place of a need that will never
+    /// finish, if there is one.
+    pub(super) fn release(&mut self, id: &str) -> Option<(usize, Option<usize>)> {
+        let is_meant =
+            |place: &usize| self.states[*place] == State::Held && self.jobs[*place].id == id;
+        let place = (0..self.jobs.len()).find(is_meant)?;
+        self.states[place] = State::Pending;
+        let mut needs = self.needs[place].iter().copied();
+        Some((place, needs.find(|&need| self.states[need] == State::Lost)))
+    }
+
+    /// Trials that never ran although they were to.
     pub(super) fn pending(&self) -> usize {
         self.states
             .iter()
@@ -143,7 +170,40 @@ mod tests {
             needs: needs.iter().map(|&need| need.to_owned()).collect(),
             cohort: cohort.to_owned(),
             trial: serde_json::Value::Null,
+            held: false,
         }
+    }
+
+    #[test]
+    fn a_held_trial_waits_to_be_released() {
+        let held = Job {
+            held: true,
+            ..job("held", &["first"], "")
+        };
+        let mut queue = Queue::new(vec![job("first", &[], ""), held]);
+        let none = BTreeSet::new();
+        assert_eq!(queue.take(None, &none), Some(0));
+        queue.finished(0);
+        assert_eq!((queue.take(None, &none), queue.pending()), (None, 0));
+        assert!(!queue.has_pending() && queue.may_go_on());
+        assert_eq!(queue.release("other"), None);
+        assert_eq!(queue.release("held"), Some((1, None)));
+        assert_eq!(queue.release("held"), None);
+        assert_eq!(queue.take(None, &none), Some(1));
+        assert!(!queue.may_go_on());
+    }
+
+    #[test]
+    fn a_trial_that_is_released_after_its_need_was_lost_is_known() {
+        let held = Job {
+            held: true,
+            ..job("held", &["first"], "")
+        };
+        let mut queue = Queue::new(vec![job("first", &[], ""), held]);
+        queue.take(None, &BTreeSet::new());
+        queue.lost(0);
+        assert!(queue.give_up_dependents(0).is_empty());
+        assert_eq!(queue.release("held"), Some((1, Some(0))));
     }
 
     #[test]

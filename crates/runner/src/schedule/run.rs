@@ -66,6 +66,8 @@ impl Schedule {
     /// Runs the trials until all have ended or the sweep is stopped.
     pub fn run(mut self, listener: &mut dyn Listener) -> Tally {
         loop {
+            self.release_trials(listener);
+            self.stop_in_time(listener);
             if self.tally.stop.is_none() {
                 self.start_trials(listener);
                 self.use_idle_cores();
@@ -89,6 +91,33 @@ impl Schedule {
         }
         self.tally.not_started = self.queue.pending();
         self.tally
+    }
+
+    /// Lets trials start that the listener wants because of what has ended.
+    fn release_trials(&mut self, listener: &mut dyn Listener) {
+        loop {
+            let ids = listener.released();
+            if ids.is_empty() {
+                return;
+            }
+            for id in ids {
+                if let Some((place, Some(need))) = self.queue.release(&id) {
+                    let source = self.queue.job(need).id.clone();
+                    self.queue.lost(place);
+                    self.tally.failed += 1;
+                    listener.ended(self.queue.job(place), None, &End::Blocked { source });
+                }
+            }
+        }
+    }
+
+    /// Stops if the time is up and something is left to do.
+    fn stop_in_time(&mut self, listener: &mut dyn Listener) {
+        let is_over = |deadline| Instant::now() >= deadline;
+        let is_left = self.running() > 0 || self.queue.has_pending();
+        if is_left && self.settings.deadline.is_some_and(is_over) {
+            self.stop(Stop::TimeUp, listener);
+        }
     }
 
     fn running_trials(&self) -> impl Iterator<Item = Running> {
@@ -154,7 +183,7 @@ impl Schedule {
                 return;
             }
         }
-        if !self.queue.has_pending() {
+        if !self.queue.may_go_on() {
             for slot in self.slots.iter_mut().filter(|slot| slot.running.is_none()) {
                 slot.retire();
             }

@@ -112,6 +112,8 @@ impl Fingerprints for Names {
     fn data(&mut self, source: &SourceSpec) -> Result<String, Infallible> {
         Ok(match source {
             SourceSpec::ImageFolder(folder) => format!("content of {}", folder.path),
+            SourceSpec::Csv(list) => format!("content of {}", list.path),
+            SourceSpec::Cifar10(folder) => format!("content of {}", folder.path),
             SourceSpec::Generated(_) => "generator 1".to_owned(),
         })
     }

@@ -8,7 +8,7 @@ use graft_model::{Network, Pass};
 use graft_ops::Tape;
 
 use super::SharedBank;
-use crate::{TrainError, session};
+use crate::{TrainError, session, targets::Targets};
 
 /// Pictures in a forward pass. Always as many, with blank ones if need be, because the way a convolution is computed may
 /// depend on it: so the features of a picture do not depend on when and with which others they are computed.
@@ -109,19 +109,19 @@ impl FeatureBatches {
                     pictures.iter().map(|w| (w.picture, w.view)).collect();
                 self.loader.views(self.seed, &pairs)
             }
-            Split::Val => {
+            Split::Val | Split::Test => {
                 let pictures = pictures.iter().map(|wanted| wanted.picture).collect();
                 self.loader.evaluation_of(self.split, pictures)
             }
         }
     }
 
-    /// The next batch: features (n, …) and labels; `None` after the last.
+    /// The next batch: features (n, …) and what is to be told of them; `None` after the last.
     pub(crate) fn next(
         &mut self,
         network: &Network,
         device: &Device,
-    ) -> Result<Option<(Tensor, Vec<u32>)>, TrainError> {
+    ) -> Result<Option<(Tensor, Targets)>, TrainError> {
         let range = self.next..self.wanted.len().min(self.next + self.batch_size);
         if range.is_empty() {
             return Ok(None);
@@ -129,7 +129,7 @@ impl FeatureBatches {
         self.next = range.end;
         let n = range.len();
         let mut values: Vec<f32> = Vec::new();
-        let mut labels = Vec::with_capacity(n);
+        let mut answers = Vec::with_capacity(n);
         for (k, place) in range.enumerate() {
             let wanted = self.wanted[place];
             let known = self.bank.lock().dims().map(|dims| dims.iter().product());
@@ -140,11 +140,12 @@ impl FeatureBatches {
             values.resize(n * length, 0.0);
             let out = &mut values[k * length..(k + 1) * length];
             self.fill(wanted, out, network, device)?;
-            labels.push(self.loader.source().label(self.split, wanted.picture));
+            answers.push(self.loader.source().answer(self.split, wanted.picture));
         }
         let dims = self.bank.lock().dims().unwrap_or_default().to_vec();
         let shape: Vec<usize> = [n].into_iter().chain(dims).collect();
-        Ok(Some((Tensor::from_vec(values, shape, device)?, labels)))
+        let targets = answers.into_iter().collect();
+        Ok(Some((Tensor::from_vec(values, shape, device)?, targets)))
     }
 
     /// Writes the features of one picture.
@@ -178,7 +179,7 @@ impl FeatureBatches {
     fn compute_next(&mut self, network: &Network, device: &Device) -> Result<usize, TrainError> {
         let batch = self.preparing.as_mut().and_then(Iterator::next);
         let batch = batch.unwrap_or(Err(DataError::Thread { batch: self.next }))?;
-        let n = batch.labels.len();
+        let n = batch.indices.len();
         let features = compute(network, batch, device)?;
         let dims = features.dims()[1..].to_vec();
         let values = features.flatten_all()?.to_vec1::<f32>()?;
@@ -205,10 +206,9 @@ impl FeatureBatches {
 
 /// The features (n, …) of at most [`PASS`] pictures, in a pass of exactly as many.
 fn compute(network: &Network, mut batch: Batch, device: &Device) -> Result<Tensor, TrainError> {
-    let n = batch.labels.len();
+    let n = batch.indices.len();
     let input_len = batch.pixels.len() / n;
     batch.pixels.resize(PASS * input_len, 0.0);
-    batch.labels.resize(PASS, 0);
     let tape = Tape::disabled();
     let features = network.features(&session::input(batch, device)?, &Pass::evaluation(&tape))?;
     Ok(features.narrow(0, 0, n)?)

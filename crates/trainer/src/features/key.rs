@@ -47,14 +47,14 @@ impl Key {
             bits(std),
             spec.data_fingerprint,
             match &data.source {
-                // What it is is in its fingerprint, and where it lies does not count.
-                SourceSpec::ImageFolder(_) => String::new(),
                 generated @ SourceSpec::Generated(_) => format!("{generated:?}"),
+                // What it is is in its fingerprint, and where it lies does not count.
+                _ => String::new(),
             },
             transform.size(),
         );
         let _ = match split {
-            Split::Val => write!(text, "{:?}", data.transform.eval),
+            Split::Val | Split::Test => write!(text, "{:?}", data.transform.eval),
             Split::Train => write!(
                 text,
                 "{:?} {:?} {}",

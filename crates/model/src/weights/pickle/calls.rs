@@ -1,10 +1,8 @@
 //! What calls in a pickle stand for: the few that state dicts are made with, and those that are harmless.
 
-use super::{
-    SAVE_THE_WEIGHTS, Storage, Value, View,
-    machine::{MOST_OPCODES, Machine},
-    wrong,
-};
+use graft_pickle::{Interpreter, Parts};
+
+use super::{SAVE_THE_WEIGHTS, STORAGE, Storage, TENSOR, Value, View, wrong};
 use crate::weights::file::Unreadable;
 
 /// More than the tensors of any network have.
@@ -54,10 +52,20 @@ const PLAIN_TYPES: &[&str] = &[
     "tuple",
 ];
 
-impl<'a> Machine<'a> {
+/// What the calls of a pickle have made.
+#[derive(Debug, Default)]
+pub(super) struct TorchCalls<'a> {
+    pub(super) storages: Vec<Storage<'a>>,
+    pub(super) tensors: Vec<View<'a>>,
+}
+
+impl<'a> Interpreter<'a> for TorchCalls<'a> {
+    type Error = Unreadable;
+
     /// What a call would give. Calls that are not known are refused.
-    pub(super) fn call(
+    fn call(
         &mut self,
+        parts: &mut Parts<'a>,
         function: Value<'a>,
         arguments: Value<'a>,
         makes_object: bool,
@@ -69,14 +77,14 @@ impl<'a> Machine<'a> {
         let mut first = [Value::Opaque; 7];
         let mut count = 0;
         if let Value::Tuple(items) = arguments {
-            for (place, item) in first.iter_mut().zip(&self.sequences[items]) {
+            for (place, item) in first.iter_mut().zip(&parts.sequences[items]) {
                 *place = *item;
                 count += 1;
             }
         }
         let arguments = &first[..count];
         match (module, name) {
-            ("collections", "OrderedDict") => self.ordered_dict(arguments),
+            ("collections", "OrderedDict") => ordered_dict(parts, arguments),
             ("torch", "Size") => Ok(match arguments {
                 [Value::Tuple(items) | Value::List(items)] => Value::Tuple(*items),
                 _ => Value::Opaque,
@@ -88,15 +96,15 @@ impl<'a> Machine<'a> {
             // A tensor of a subclass: the function that makes it, the class, the function's arguments.
             ("torch._tensor", "_rebuild_from_type_v2") => match *arguments {
                 [inner @ Value::Global("torch._utils", _), _, operands, ..] => {
-                    self.call(inner, operands, false)
+                    self.call(parts, inner, operands, false)
                 }
                 _ => Err(wrong("a tensor without a description")),
             },
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => {
-                self.tensor(arguments, None)
+                self.tensor(parts, arguments, None)
             }
             ("torch._utils", "_rebuild_tensor_v3") => match arguments.get(6) {
-                Some(&Value::Global("torch", dtype)) => self.tensor(arguments, Some(dtype)),
+                Some(&Value::Global("torch", dtype)) => self.tensor(parts, arguments, Some(dtype)),
                 _ => Err(wrong("a tensor without a type")),
             },
             // Sparse and quantised tensors.
@@ -106,76 +114,17 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// An empty one, or one with the pairs that Python 2 writes as a list.
-    fn ordered_dict(&mut self, arguments: &[Value<'a>]) -> Result<Value<'a>, Unreadable> {
-        let list = match *arguments {
-            [] => return Ok(self.dict(Vec::new())),
-            [Value::List(list) | Value::Tuple(list)] => list,
-            _ => return Err(wrong("a dict that is not of pairs")),
-        };
-        // A short file could ask for a copy of a long list again and again.
-        self.copied += self.sequences[list].len();
-        if self.copied > MOST_OPCODES {
-            return Err(wrong("it is too long"));
-        }
-        let pair = |item: &Value<'a>| match *item {
-            Value::List(pair) | Value::Tuple(pair) => match self.sequences[pair][..] {
-                [key, value] => Some((key, value)),
-                _ => None,
-            },
-            _ => None,
-        };
-        let pairs = self.sequences[list].iter().map(pair);
-        let pairs = pairs
-            .collect::<Option<_>>()
-            .ok_or_else(|| wrong("a dict that is not of pairs"))?;
-        Ok(self.dict(pairs))
-    }
-
-    /// `(storage, offset, shape, strides, …)`.
-    fn tensor(
-        &mut self,
-        arguments: &[Value<'a>],
-        dtype: Option<&'a str>,
-    ) -> Result<Value<'a>, Unreadable> {
-        let [
-            Value::Storage(storage),
-            Value::Int(offset),
-            Value::Tuple(shape),
-            Value::Tuple(strides),
-            ..,
-        ] = *arguments
-        else {
-            return Err(wrong("a tensor without a description"));
-        };
-        let view = View {
-            storage: self.storages[storage],
-            dtype,
-            offset: usize::try_from(offset).map_err(|_| wrong("a negative offset"))?,
-            shape: self.sizes(shape)?,
-            strides: self.sizes(strides)?,
-        };
-        self.tensors.push(view);
-        Ok(Value::Tensor(self.tensors.len() - 1))
-    }
-
-    fn sizes(&self, tuple: usize) -> Result<Vec<usize>, Unreadable> {
-        if self.sequences[tuple].len() > MOST_DIMENSIONS {
-            return Err(wrong("a tensor of too many dimensions"));
-        }
-        let sizes = self.sequences[tuple].iter().map(|&value| whole(value));
-        sizes
-            .collect::<Option<_>>()
-            .ok_or_else(|| wrong("a shape that is not of whole numbers"))
-    }
-
     /// What the file names by a persistent id: a storage, `("storage", class, key, location, count)` and in older files
     /// `(key, offset, count)` of a part of it; or the class of a network in a file that holds a whole one.
-    pub(super) fn persistent(&mut self) -> Result<Value<'a>, Unreadable> {
-        let Value::Tuple(id) = self.pop()? else {
+    fn persistent(
+        &mut self,
+        parts: &mut Parts<'a>,
+        id: Value<'a>,
+    ) -> Result<Value<'a>, Unreadable> {
+        let Value::Tuple(id) = id else {
             return Err(wrong("a storage without a description"));
         };
-        let (class, key, count, part) = match self.sequences[id][..] {
+        let (class, key, count, part) = match parts.sequences[id][..] {
             [Value::Text("module"), class @ Value::Global(..), ..] => return Ok(class),
             [
                 Value::Text("storage"),
@@ -190,8 +139,7 @@ impl<'a> Machine<'a> {
         let count = usize::try_from(count).map_err(|_| wrong("a storage of negative size"))?;
         let (begin, count) = match part {
             [] | [Value::Opaque] => (0, count),
-            [Value::Tuple(part)] => self
-                .part_of_storage(*part, count)
+            [Value::Tuple(part)] => part_of_storage(parts, *part, count)
                 .ok_or_else(|| wrong("a part of a storage beyond its end"))?,
             _ => return Err(wrong("a storage without a description")),
         };
@@ -201,17 +149,82 @@ impl<'a> Machine<'a> {
             begin,
             count,
         });
-        Ok(Value::Storage(self.storages.len() - 1))
+        Ok(Value::Made(STORAGE, self.storages.len() - 1))
     }
+}
 
-    /// Where a part of a storage of `whole_count` elements begins and how many it has.
-    fn part_of_storage(&self, part: usize, whole_count: usize) -> Option<(usize, usize)> {
-        let [_, begin, count] = self.sequences[part][..] else {
-            return None;
+impl<'a> TorchCalls<'a> {
+    /// `(storage, offset, shape, strides, …)`.
+    fn tensor(
+        &mut self,
+        parts: &Parts<'a>,
+        arguments: &[Value<'a>],
+        dtype: Option<&'a str>,
+    ) -> Result<Value<'a>, Unreadable> {
+        let [
+            Value::Made(STORAGE, storage),
+            Value::Int(offset),
+            Value::Tuple(shape),
+            Value::Tuple(strides),
+            ..,
+        ] = *arguments
+        else {
+            return Err(wrong("a tensor without a description"));
         };
-        let (begin, count) = (whole(begin)?, whole(count)?);
-        (begin.checked_add(count)? <= whole_count).then_some((begin, count))
+        let view = View {
+            storage: self.storages[storage],
+            dtype,
+            offset: usize::try_from(offset).map_err(|_| wrong("a negative offset"))?,
+            shape: sizes(parts, shape)?,
+            strides: sizes(parts, strides)?,
+        };
+        self.tensors.push(view);
+        Ok(Value::Made(TENSOR, self.tensors.len() - 1))
     }
+}
+
+/// An empty one, or one with the pairs that Python 2 writes as a list.
+fn ordered_dict<'a>(
+    parts: &mut Parts<'a>,
+    arguments: &[Value<'a>],
+) -> Result<Value<'a>, Unreadable> {
+    let list = match *arguments {
+        [] => return Ok(parts.dict(Vec::new())),
+        [Value::List(list) | Value::Tuple(list)] => list,
+        _ => return Err(wrong("a dict that is not of pairs")),
+    };
+    parts.count_copied(parts.sequences[list].len())?;
+    let pair = |item: &Value<'a>| match *item {
+        Value::List(pair) | Value::Tuple(pair) => match parts.sequences[pair][..] {
+            [key, value] => Some((key, value)),
+            _ => None,
+        },
+        _ => None,
+    };
+    let pairs = parts.sequences[list].iter().map(pair);
+    let pairs = pairs
+        .collect::<Option<_>>()
+        .ok_or_else(|| wrong("a dict that is not of pairs"))?;
+    Ok(parts.dict(pairs))
+}
+
+fn sizes(parts: &Parts<'_>, tuple: usize) -> Result<Vec<usize>, Unreadable> {
+    if parts.sequences[tuple].len() > MOST_DIMENSIONS {
+        return Err(wrong("a tensor of too many dimensions"));
+    }
+    let sizes = parts.sequences[tuple].iter().map(|&value| whole(value));
+    sizes
+        .collect::<Option<_>>()
+        .ok_or_else(|| wrong("a shape that is not of whole numbers"))
+}
+
+/// Where a part of a storage of `whole_count` elements begins and how many it has.
+fn part_of_storage(parts: &Parts<'_>, part: usize, whole_count: usize) -> Option<(usize, usize)> {
+    let [_, begin, count] = parts.sequences[part][..] else {
+        return None;
+    };
+    let (begin, count) = (whole(begin)?, whole(count)?);
+    (begin.checked_add(count)? <= whole_count).then_some((begin, count))
 }
 
 fn whole(value: Value<'_>) -> Option<usize> {

@@ -1,33 +1,19 @@
 //! A reader for the part of Python's pickle format that state dicts are written in.
 //!
-//! Nothing is executed. Names such as `os.system` are only names; the few calls that state dicts are made of are done
-//! here, and any other call ends the reading with an error that names what was to be called. Values are small handles
-//! into vectors that grow by a fixed amount per opcode, and the opcodes are counted, so hostile input can neither nest
-//! deeply enough to overflow the stack nor take much memory.
+//! Nothing is executed: the few calls that state dicts are made of are done here, and any other call ends the reading
+//! with an error that names what was to be called.
 
 mod calls;
-mod machine;
 
-use self::machine::Machine;
+pub(super) use graft_pickle::Value;
+use graft_pickle::{Malformed, Parts};
+
+use self::calls::TorchCalls;
 use super::file::Unreadable;
 
-/// A value on the machine's stack.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Value<'a> {
-    Int(i64),
-    /// A whole number of more than eight bytes, the lowest first.
-    Long(&'a [u8]),
-    Text(&'a str),
-    Tuple(usize),
-    Dict(usize),
-    List(usize),
-    /// Module and name of a class or function.
-    Global(&'a str, &'a str),
-    Storage(usize),
-    Tensor(usize),
-    /// Something that a state dict can hold but weights do not need.
-    Opaque,
-}
+/// The kinds of [`Value::Made`].
+pub(super) const STORAGE: u8 = 0;
+pub(super) const TENSOR: u8 = 1;
 
 /// A storage that lies in another part of the file.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,20 +42,31 @@ pub(super) struct View<'a> {
 #[derive(Debug)]
 pub(super) struct Pickle<'a> {
     pub(super) root: Value<'a>,
-    machine: Machine<'a>,
+    parts: Parts<'a>,
+    calls: TorchCalls<'a>,
+    length: usize,
 }
 
 impl<'a> Pickle<'a> {
     /// Reads one pickle from the beginning of `bytes`.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Unreadable> {
-        let mut machine = Machine::new(bytes);
-        let root = machine.run()?;
-        Ok(Self { root, machine })
+        let mut calls = TorchCalls::default();
+        let graft_pickle::Pickle {
+            root,
+            parts,
+            length,
+        } = graft_pickle::read(bytes, &mut calls)?;
+        Ok(Self {
+            root,
+            parts,
+            calls,
+            length,
+        })
     }
 
     /// Bytes that it takes.
     pub(super) fn length(&self) -> usize {
-        self.machine.position
+        self.length
     }
 
     /// The texts of a list.
@@ -77,7 +74,7 @@ impl<'a> Pickle<'a> {
         let Value::List(list) = self.root else {
             return None;
         };
-        let texts = self.machine.sequences[list].iter().map(|item| match item {
+        let texts = self.parts.sequences[list].iter().map(|item| match item {
             Value::Text(text) => Some(*text),
             _ => None,
         });
@@ -86,7 +83,7 @@ impl<'a> Pickle<'a> {
 
     /// The storages that its tensors lie in, in the order of the pickle; the same one may come several times.
     pub(super) fn storages(&self) -> &[Storage<'a>] {
-        &self.machine.storages
+        &self.calls.storages
     }
 
     /// The tensors of the state dict: what a training checkpoint keeps under `state_dict` or `model`, or else the pickle
@@ -95,7 +92,7 @@ impl<'a> Pickle<'a> {
         let Value::Dict(root) = self.root else {
             return Err(no_state_dict(self.root));
         };
-        let entries = &self.machine.dicts[root];
+        let entries = &self.parts.dicts[root];
         for wrapper in ["state_dict", "model_state_dict", "model"] {
             let wrapped = entries.iter().find(|(key, _)| *key == Value::Text(wrapper));
             if let Some((_, Value::Dict(inner))) = wrapped {
@@ -113,9 +110,11 @@ impl<'a> Pickle<'a> {
     }
 
     fn tensors_of(&self, dict: usize) -> Vec<(&'a str, &View<'a>)> {
-        let entries = self.machine.dicts[dict].iter();
+        let entries = self.parts.dicts[dict].iter();
         let tensors = entries.filter_map(|entry| match *entry {
-            (Value::Text(name), Value::Tensor(index)) => Some((name, &self.machine.tensors[index])),
+            (Value::Text(name), Value::Made(TENSOR, index)) => {
+                Some((name, &self.calls.tensors[index]))
+            }
             _ => None,
         });
         tensors.collect()
@@ -125,12 +124,14 @@ impl<'a> Pickle<'a> {
 fn no_state_dict(found: Value<'_>) -> Unreadable {
     let found = match found {
         Value::Dict(_) => "a dict without tensors",
-        Value::Tensor(_) => "a single tensor",
+        Value::Made(TENSOR, _) => "a single tensor",
         Value::List(_) => "a list",
         Value::Tuple(_) => "a tuple",
         Value::Text(_) => "a text",
         Value::Int(_) | Value::Long(_) => "a number",
-        Value::Storage(_) | Value::Global(..) | Value::Opaque => "something else",
+        Value::Flag(_) | Value::Bytes(_) | Value::Made(..) | Value::Global(..) | Value::Opaque => {
+            "something else"
+        }
     };
     Unreadable::new(
         format!("it holds no state dict but {found}"),
@@ -140,6 +141,12 @@ fn no_state_dict(found: Value<'_>) -> Unreadable {
 
 const SAVE_THE_WEIGHTS: &str =
     "save the weights themselves in Python: torch.save(model.state_dict(), FILE)";
+
+impl From<Malformed> for Unreadable {
+    fn from(malformed: Malformed) -> Self {
+        wrong(&malformed.0)
+    }
+}
 
 fn wrong(what: &str) -> Unreadable {
     Unreadable::damaged(format!("its description of the tensors is wrong: {what}"))

@@ -26,6 +26,7 @@ const OPTIMIZER: OptimizerSpec = OptimizerSpec::Sgd {
     lr: 1e-4,
     momentum: 0.9,
     weight_decay: 0.0,
+    nesterov: false,
 };
 
 /// Measures training step, forward pass and input path.
@@ -99,6 +100,7 @@ fn prepare(args: &BenchArgs, record: &Record) -> Result<StepBench, Failure> {
             .map(|_| 4.0 * draws.unit_f32() - 2.0)
             .collect(),
         labels: (0..batch).map(|_| draws.below(CLASSES) as u32).collect(),
+        numbers: Vec::new(),
         indices: (0..batch).collect(),
         size,
     };

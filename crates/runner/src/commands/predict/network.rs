@@ -51,6 +51,13 @@ fn of_trial(trial: &Path, args: &PredictArgs) -> Result<Known, Failure> {
             Failure::bad_input(format!("there is no trial at {}", path.display()))
                 .hint("a trial's folder is results/EXPERIMENT/trials/TRIAL")
         })?;
+    if card.classes.is_empty() {
+        return Err(Failure::bad_input(format!(
+            "the network of {} gives a number for each picture, and no classes",
+            path.display()
+        ))
+        .hint("what it said of the validation pictures is in estimates.csv beside it"));
+    }
     let file = WeightFile::open(&path).map_err(Failure::bad_input)?;
     let device = device::open(&args.device).map_err(Failure::bad_input)?;
     let (classes, preprocessing) = (card.classes.len(), card.preprocessing());

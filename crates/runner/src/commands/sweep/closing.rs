@@ -40,6 +40,15 @@ impl Closing<'_> {
                     format!("interrupted: {count}\nhint: run the same command again to go on");
                 return Some(Failure::new(EXIT_INTERRUPTED, text));
             }
+            Some(Stop::TimeUp) => {
+                let mut text = format!(
+                    "the time of --max-hours is up: {count}\nhint: run the same command again to go on"
+                );
+                if !self.failed.is_empty() {
+                    let _ = write!(text, "\nerror: {}", self.name_failed());
+                }
+                return Some(Failure::new(EXIT_INTERRUPTED, text));
+            }
             Some(Stop::DiskFull(error)) => {
                 let mut failure = Failure::new(EXIT_SOME_FAILED, error)
                     .hint("free space on that disk, then run the same command again; finished trials are kept");

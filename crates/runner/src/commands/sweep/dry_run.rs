@@ -5,10 +5,13 @@ use std::fmt::Write;
 use graft_data::DataFolders;
 use graft_model::WeightsFolders;
 
-use super::{Answer, Standing, materials::Materials, outlook, standings, trial_folder};
+use super::{
+    Answer, Standing, materials::Materials, outlook::outlook, repeats::Repeats, standings,
+    trial_folder,
+};
 use crate::{
     cli::SweepArgs,
-    experiment::Experiment,
+    experiment::{Experiment, Until},
     failure::Failure,
     plan::{Estimate, Plan, Sharing, sharing},
     progress::rough,
@@ -29,18 +32,28 @@ pub(super) fn dry_run(
     let plan = Plan::new(experiment, &mut materials)?;
     let folder = |trial: &_| trial_folder(&args.results_dir, trial);
     let standings = standings(&plan, folder, args.retry_failed)?;
+    let repeats = Repeats::new(experiment, &plan, &standings, folder);
+    let (plan, standings, held) = wanted(&plan, standings, &repeats);
     let mut places = 0..;
     let finished = |_: &_| {
         places
             .next()
             .is_some_and(|place: usize| standings[place] == Standing::Finished)
     };
-    let estimate = Estimate::new(&plan, |source| materials.pictures(source), finished);
+    let estimate = Estimate::new(&plan, |data| materials.pictures(data), finished);
     let mut text = estimate.to_string();
+    if let Some(Until { min, interval }) = experiment.until {
+        let _ = writeln!(
+            text,
+            "repeats: {min} to {}, until the 95 % interval of the last validation accuracy is narrower than {interval}; \
+             up to {held} more trials",
+            experiment.repeats
+        );
+    }
     let planned = plan.trials.iter().zip(&standings);
     let trials = planned.filter(|(_, standing)| matches!(standing, Standing::ToRun { .. }));
     let trials = trials.map(|(trial, _)| trial);
-    for shared in sharing(trials, |trial| materials.pictures(&trial.spec.data.source)) {
+    for shared in sharing(trials, |trial| materials.pictures(&trial.spec.data)) {
         let Sharing {
             trials,
             views,
@@ -79,4 +92,18 @@ pub(super) fn dry_run(
         let _ = writeln!(text, "not here yet: {first}");
     }
     Ok(Answer::from(text))
+}
+
+/// The trials that will be run for certain, or were, with their standings; and the number of the others.
+fn wanted(
+    plan: &Plan,
+    standings: Vec<Standing>,
+    repeats: &Repeats<'_>,
+) -> (Plan, Vec<Standing>, usize) {
+    let all = plan.trials.len();
+    let planned = plan.trials.iter().cloned().zip(standings).enumerate();
+    let wanted = planned.filter(|(place, _)| repeats.is_wanted(*place));
+    let (trials, standings): (Vec<_>, Vec<_>) = wanted.map(|(_, planned)| planned).unzip();
+    let held = all - trials.len();
+    (Plan { trials }, standings, held)
 }

@@ -2,7 +2,9 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use graft_data::{DataFolders, Source, SourceSpec, Split, ensure_present, open};
+use graft_data::{
+    DataFolders, DataSpec, Source, SourceSpec, Split, Subset, Target, ensure_present, open,
+};
 use graft_model::{Init, ModelSpec, Network, WeightFile, WeightsFolders, WeightsSpec, locate};
 
 use crate::{
@@ -12,10 +14,19 @@ use crate::{
     progress::DownloadProgress,
 };
 
+/// How many outputs a network for these pictures has.
+pub(in crate::commands) fn outputs(source: &dyn Source) -> usize {
+    match source.target() {
+        Target::Classes => source.classes().len(),
+        Target::Number => 1,
+    }
+}
+
 /// What an experiment needs, with that of the experiments that its weights come from. Each is named once.
 #[derive(Default)]
 pub(in crate::commands) struct Needs<'e> {
     sources: Vec<&'e SourceSpec>,
+    subsets: Vec<(&'e SourceSpec, Subset)>,
     pub(in crate::commands) weights: Vec<&'e WeightsSpec>,
 }
 
@@ -33,6 +44,10 @@ impl<'e> Needs<'e> {
             self.sources.push(&experiment.source);
         }
         for settings in &variant.settings {
+            let subset = (&experiment.source, settings.subset);
+            if !self.subsets.contains(&subset) {
+                self.subsets.push(subset);
+            }
             match (experiment.parent(settings), &settings.weights) {
                 (Some((parent, variant)), _) => self.add(parent, variant),
                 (None, Some(weights)) if !self.weights.contains(&weights) => {
@@ -46,7 +61,7 @@ impl<'e> Needs<'e> {
 
 /// Opened sources and found weight files.
 #[derive(Default)]
-pub(super) struct Materials {
+pub(in crate::commands) struct Materials {
     sources: Vec<(SourceSpec, Arc<dyn Source>)>,
     weights: Vec<(WeightsSpec, PathBuf)>,
     /// What is missing, in full messages. Only a dry run goes on with something missing.
@@ -58,7 +73,7 @@ impl Materials {
     ///
     /// # Errors
     /// With everything that is missing.
-    pub(super) fn gather(
+    pub(in crate::commands) fn gather(
         experiment: &Experiment,
         data: &DataFolders,
         weights: &WeightsFolders,
@@ -110,7 +125,7 @@ impl Materials {
             let opened =
                 ensure(spec).and_then(|()| open(spec, data).map_err(|error| error.to_string()));
             match opened {
-                Ok(source) if source.classes().len() < 2 => materials.missing.push(format!(
+                Ok(source) if source.target() == Target::Classes && source.classes().len() < 2 => materials.missing.push(format!(
                     "the pictures have one class only, `{}`\nhint: a classifier needs at least two class folders",
                     source.classes().join("")
                 )),
@@ -118,15 +133,53 @@ impl Materials {
                 Err(error) => materials.missing.push(error),
             }
         }
+        for (spec, subset) in needs.subsets {
+            let Some(source) = materials.source(spec) else {
+                continue;
+            };
+            if let Err(error) = subset.count(&**source) {
+                materials.missing.push(error.to_string());
+            }
+        }
+        materials.weigh(experiment);
         materials.fit(experiment);
         materials
+    }
+
+    /// Notes every loss that does not fit the classes of the pictures.
+    fn weigh(&mut self, experiment: &Experiment) {
+        let Some(source) = self.source(&experiment.source).cloned() else {
+            return;
+        };
+        let classes = source.classes();
+        for variant in &experiment.variants {
+            // One cell tells enough.
+            let wrong = variant.settings.iter().find_map(|settings| {
+                let weights = settings.train.class_weights.len();
+                let is_smoothed = settings.train.label_smoothing > 0.0;
+                match source.target() {
+                    Target::Classes if weights > 0 && weights != classes.len() => Some(format!(
+                        "`class_weights` has {weights} numbers for {} classes\nhint: the classes are {}",
+                        classes.len(),
+                        classes.join(", ")
+                    )),
+                    Target::Number if weights > 0 || is_smoothed => Some(format!(
+                        "`{}` is for classes, and the pictures have numbers\nhint: leave it out",
+                        if weights > 0 { "class_weights" } else { "label_smoothing" },
+                    )),
+                    _ => None,
+                }
+            });
+            let wrong = wrong.map(|wrong| format!("{}: {wrong}", variant.name));
+            self.missing.extend(wrong);
+        }
     }
 
     /// Notes every weight file that does not fit the network it is for.
     fn fit(&mut self, experiment: &Experiment) {
         let Some(classes) = self
             .source(&experiment.source)
-            .map(|source| source.classes().len())
+            .map(|source| outputs(&**source))
         else {
             return;
         };
@@ -178,17 +231,17 @@ impl Materials {
             .map(|(_, source)| source)
     }
 
-    /// The number of pictures of a source that was found.
-    pub(super) fn pictures(&self, spec: &SourceSpec) -> Option<Pictures> {
-        let source = self.source(spec)?;
+    /// The number of pictures that a trial sees, if their source was found.
+    pub(super) fn pictures(&self, spec: &DataSpec) -> Option<Pictures> {
+        let source = self.source(&spec.source)?;
         Some(Pictures {
-            train: source.len(Split::Train) as u64,
+            train: spec.subset.count(&**source).ok()? as u64,
             val: source.len(Split::Val) as u64,
         })
     }
 
     /// The file of weights that were found.
-    pub(super) fn weights_file(&self, spec: &WeightsSpec) -> Option<&PathBuf> {
+    pub(in crate::commands) fn weights_file(&self, spec: &WeightsSpec) -> Option<&PathBuf> {
         self.weights
             .iter()
             .find(|(known, _)| known == spec)

@@ -2,8 +2,11 @@
 
 mod closing;
 mod dry_run;
+mod events;
 mod materials;
+mod outlook;
 mod recorder;
+mod repeats;
 mod samples;
 mod selection;
 mod site;
@@ -12,19 +15,20 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     thread::available_parallelism,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use graft_data::DataFolders;
+use graft_data::{DataFolders, Target};
 use graft_model::{WeightsFolders, WeightsSpec};
 use graft_record::{ResultsFolder, TrialFolder, TrialKey, safe_name};
 use graft_trainer::{FeatureCache, Trial};
 
-pub(super) use self::materials::Needs;
+pub(super) use self::materials::{Materials, Needs};
 use self::{
     closing::Closing,
-    materials::Materials,
-    recorder::{FailedTrial, Recorder, blocked_by, record_failure},
+    outlook::outlook,
+    recorder::{FailedTrial, Growth, Recorder, blocked_by, record_failure},
+    repeats::Repeats,
     selection::{Standing, standings},
     site::{Site, Sites},
 };
@@ -38,7 +42,7 @@ use crate::{
     failure::{Failure, printable},
     interrupt,
     plan::{Plan, PlannedTrial, shared_features},
-    progress::{Outlook, Scene, TrialWork, display},
+    progress::{Scene, display},
     schedule::{Job, Schedule, Settings, Stop, Tally, WorkerProgram},
 };
 
@@ -53,6 +57,10 @@ const WORTH_MOVING: Duration = Duration::from_secs(15);
 
 /// Runs the trials of an experiment that have not finished, then reports.
 pub fn sweep(args: &SweepArgs) -> Result<Answer, Failure> {
+    let hours = args
+        .max_hours
+        .map(|hours| Duration::from_secs_f64(3600.0 * hours));
+    let deadline = hours.map(|hours| Instant::now() + hours);
     let experiment = read_experiment(args)?;
     graft_trainer::device::open(&args.device).map_err(Failure::bad_input)?;
     let offline = folders::is_offline(args.offline);
@@ -82,17 +90,21 @@ pub fn sweep(args: &SweepArgs) -> Result<Answer, Failure> {
         eprintln!("note: {}", printable(&note));
     }
     let sites = Sites::take(&args.results_dir, &experiment, own, &plan, &standings)?;
-    sites.describe(&experiment, &plan, &materials)?;
+    let folder = |trial: &_| trial_folder(&args.results_dir, trial);
+    let repeats = Repeats::new(&experiment, &plan, &standings, folder);
+    sites.describe(&experiment, &plan, &materials, &repeats)?;
     let run = Run {
         args,
+        experiment: &experiment,
         data: &data,
         plan: &plan,
         materials: &materials,
         sites: &sites,
         cores,
         workers,
+        deadline,
     };
-    run.run_and_report(&experiment, &standings)
+    run.run_and_report(&standings, repeats)
 }
 
 fn read_experiment(args: &SweepArgs) -> Result<Experiment, Failure> {
@@ -105,12 +117,12 @@ fn read_experiment(args: &SweepArgs) -> Result<Experiment, Failure> {
 }
 
 /// The results folder of an experiment.
-fn results_root(results_dir: &Path, experiment: &str) -> PathBuf {
+pub(super) fn results_root(results_dir: &Path, experiment: &str) -> PathBuf {
     results_dir.join(safe_name(experiment))
 }
 
 /// The folder of a trial, which need not exist.
-fn trial_folder(results_dir: &Path, trial: &PlannedTrial) -> TrialFolder {
+pub(super) fn trial_folder(results_dir: &Path, trial: &PlannedTrial) -> TrialFolder {
     let root = results_root(results_dir, &trial.experiment);
     match ResultsFolder::open(&root) {
         Ok(results) => results.trial(&trial.key),
@@ -122,32 +134,36 @@ fn trial_folder(results_dir: &Path, trial: &PlannedTrial) -> TrialFolder {
 /// A sweep whose folders are taken and whose materials are there.
 struct Run<'a> {
     args: &'a SweepArgs,
+    experiment: &'a Experiment,
     data: &'a DataFolders,
     plan: &'a Plan,
     materials: &'a Materials,
     sites: &'a Sites,
     cores: usize,
     workers: usize,
+    /// When to stop, whatever is left to do.
+    deadline: Option<Instant>,
 }
 
 impl Run<'_> {
     fn run_and_report(
         &self,
-        experiment: &Experiment,
         standings: &[Standing],
+        repeats: Repeats<'_>,
     ) -> Result<Answer, Failure> {
-        let mut failed = self.record_left_alone(standings)?;
+        let mut failed = self.record_left_alone(standings, &repeats)?;
         let left_alone = failed.len();
-        let finished_before = standings
-            .iter()
-            .filter(|standing| **standing == Standing::Finished)
-            .count();
-        let (tally, newly_failed) = self.run(standings, finished_before)?;
+        events::write_missing(
+            self.experiment,
+            self.plan,
+            standings,
+            &self.args.results_dir,
+        )?;
+        let (tally, newly_failed, repeats) = self.run(standings, repeats)?;
         failed.extend(newly_failed);
-        let total = self.plan.trials.len();
         let closing = Closing {
-            total,
-            finished_before,
+            total: repeats.count(),
+            finished_before: finished(standings, &repeats),
             tally: &tally,
             failed: &failed,
             left_alone,
@@ -165,7 +181,7 @@ impl Run<'_> {
         let mut text = String::new();
         for (name, results) in self.sites.iter() {
             let report = graft_report::write(results).map_err(report_failure)?;
-            if *name == experiment.name {
+            if *name == self.experiment.name {
                 text = format!(
                     "{}{}",
                     report.verdict(),
@@ -177,9 +193,14 @@ impl Run<'_> {
     }
 
     /// Names the trials that failed earlier and are not tried again, and writes down which ones they block.
-    fn record_left_alone(&self, standings: &[Standing]) -> Result<Vec<FailedTrial>, Failure> {
+    fn record_left_alone(
+        &self,
+        standings: &[Standing],
+        repeats: &Repeats<'_>,
+    ) -> Result<Vec<FailedTrial>, Failure> {
         let mut failed = Vec::new();
-        for (trial, standing) in self.plan.trials.iter().zip(standings) {
+        let planned = self.plan.trials.iter().zip(standings).enumerate();
+        for (_, (trial, standing)) in planned.filter(|(place, _)| repeats.is_wanted(*place)) {
             let folder = self.folder(trial);
             let error = match standing {
                 Standing::Finished | Standing::ToRun { .. } => continue,
@@ -201,35 +222,38 @@ impl Run<'_> {
     }
 
     /// Runs what is to be run.
-    fn run(
-        &self,
+    fn run<'r>(
+        &'r self,
         standings: &[Standing],
-        finished_before: usize,
-    ) -> Result<(Tally, Vec<FailedTrial>), Failure> {
-        let to_run: Vec<&PlannedTrial> = self
-            .plan
-            .trials
-            .iter()
-            .zip(standings)
-            .filter(|(_, standing)| matches!(standing, Standing::ToRun { .. }))
-            .map(|(trial, _)| trial)
+        repeats: Repeats<'r>,
+    ) -> Result<(Tally, Vec<FailedTrial>, Repeats<'r>), Failure> {
+        let planned = self.plan.trials.iter().zip(standings).enumerate();
+        let to_run: Vec<(usize, &PlannedTrial)> = planned
+            .filter(|(_, (_, standing))| matches!(standing, Standing::ToRun { .. }))
+            .map(|(place, (trial, _))| (place, trial))
             .collect();
-        let total = self.plan.trials.len();
-        if to_run.is_empty() {
-            if finished_before == total {
+        let at_once = to_run.iter().filter(|(place, _)| repeats.is_wanted(*place));
+        let at_once = at_once.count();
+        let (total, finished) = (repeats.count(), finished(standings, &repeats));
+        if at_once == 0 {
+            if finished == total {
                 eprintln!("nothing to do: all {total} trials are finished");
             }
-            return Ok((Tally::default(), Vec::new()));
+            return Ok((Tally::default(), Vec::new(), repeats));
         }
         let workers = self.workers.min(to_run.len());
         eprintln!(
-            "{total} trials, {finished_before} finished already, {} to run on {workers} {}",
-            to_run.len(),
-            if workers == 1 { "worker" } else { "workers" }
+            "{total} {}, {finished} finished already, {at_once} to run on {workers} {}{}",
+            if total == 1 { "trial" } else { "trials" },
+            if workers == 1 { "worker" } else { "workers" },
+            match to_run.len() - at_once {
+                0 => String::new(),
+                more => format!(", and up to {more} more by what comes out"),
+            }
         );
         let jobs = to_run
             .iter()
-            .map(|trial| self.job(trial))
+            .map(|(place, trial)| self.job(trial, !repeats.is_wanted(*place)))
             .collect::<Result<Vec<_>, _>>()?;
         let executable = std::env::current_exe().map_err(|error| {
             Failure::bad_input(format!(
@@ -241,6 +265,7 @@ impl Run<'_> {
             cores: self.cores,
             worth_moving: WORTH_MOVING,
             fail_fast: self.args.fail_fast,
+            deadline: self.deadline,
             program: WorkerProgram {
                 program: executable,
                 args: vec!["worker".into()],
@@ -249,22 +274,28 @@ impl Run<'_> {
         let schedule = Schedule::new(jobs, settings);
         let signals = schedule.signal_sender();
         let _listening = interrupt::listen(move || signals.signal());
-        let mut recorder = Recorder::new(
-            display(self.scene(&to_run, standings, finished_before)),
-            self.folders(&to_run),
-        );
+        let scene = self.scene(&to_run, standings, &repeats);
+        let folders = to_run.iter().map(|(_, trial)| *trial);
+        let folders = self.folders(folders);
+        let growth = Growth {
+            repeats,
+            ids: self.plan.trials.iter().map(job_id).collect(),
+            write: Box::new(move |repeats| {
+                let (experiment, materials) = (self.experiment, self.materials);
+                (self.sites).write_plans(experiment, self.plan, materials, repeats)
+            }),
+            released: Vec::new(),
+        };
+        let mut recorder = Recorder::new(display(scene), folders, growth);
         let tally = schedule.run(&mut recorder);
-        let Recorder {
-            failed, problems, ..
-        } = recorder;
-        for problem in problems {
+        for problem in &recorder.problems {
             eprintln!("warning: {problem}");
         }
-        Ok((tally, failed))
+        Ok((tally, recorder.failed, recorder.growth.repeats))
     }
 
     /// The trial as a worker is handed it.
-    fn job(&self, trial: &PlannedTrial) -> Result<Job, Failure> {
+    fn job(&self, trial: &PlannedTrial, held: bool) -> Result<Job, Failure> {
         let weights_file = match &trial.spec.weights {
             None => None,
             Some(WeightsSpec::Trial { .. }) => trial.dependencies.first().map(|&source| {
@@ -279,7 +310,11 @@ impl Run<'_> {
             results: results_root(&self.args.results_dir, &trial.experiment),
             data_folders: self.data.search.clone(),
             weights_file,
+            previous: trial
+                .previous
+                .map(|previous| self.folder(&self.plan.trials[previous]).last_checkpoint()),
             features: self.feature_cache(),
+            tensorboard: events::are_wanted(self.experiment, trial),
             device: self.args.device.clone(),
             loader_threads: 1,
             checkpoint_seconds: CHECKPOINT_SECONDS,
@@ -292,6 +327,7 @@ impl Run<'_> {
                 .map(|&source| job_id(&self.plan.trials[source]))
                 .collect(),
             cohort: cohort(trial),
+            held,
             trial: serde_json::to_value(handed)
                 .map_err(|error| Failure::bad_input(format!("{}: {error}", trial.key)))?,
         })
@@ -310,28 +346,47 @@ impl Run<'_> {
         trial_folder(&self.args.results_dir, trial)
     }
 
-    fn folders(&self, trials: &[&PlannedTrial]) -> BTreeMap<String, (TrialKey, TrialFolder)> {
+    fn folders<'t>(
+        &self,
+        trials: impl Iterator<Item = &'t PlannedTrial>,
+    ) -> BTreeMap<String, (TrialKey, TrialFolder)> {
         trials
-            .iter()
             .map(|trial| (job_id(trial), (trial.key.clone(), self.folder(trial))))
             .collect()
     }
 
-    fn scene(&self, to_run: &[&PlannedTrial], standings: &[Standing], finished: usize) -> Scene {
-        let pictures = |trial: &PlannedTrial| self.materials.pictures(&trial.spec.data.source);
+    fn scene(
+        &self,
+        to_run: &[(usize, &PlannedTrial)],
+        standings: &[Standing],
+        repeats: &Repeats<'_>,
+    ) -> Scene {
+        let mut outlook = outlook(self.plan, standings, |trial| self.folder(trial));
+        for (_, trial) in to_run
+            .iter()
+            .filter(|(place, _)| !repeats.is_wanted(*place))
+        {
+            outlook.hold(&job_id(trial));
+        }
+        let pictures = |trial: &PlannedTrial| self.materials.pictures(&trial.spec.data);
         Scene {
             trials: to_run
                 .iter()
-                .map(|trial| (job_id(trial), trial.key.clone()))
+                .map(|(_, trial)| (job_id(trial), trial.key.clone()))
                 .collect(),
-            total: self.plan.trials.len(),
-            finished,
+            numbers: to_run
+                .iter()
+                .filter(|(_, trial)| trial.spec.data.source.target() == Target::Number)
+                .map(|(_, trial)| job_id(trial))
+                .collect(),
+            total: repeats.count(),
+            finished: finished(standings, repeats),
             workers: self.workers.min(to_run.len()),
             pictures: to_run
                 .iter()
-                .filter_map(|trial| Some((job_id(trial), pictures(trial)?.train as usize)))
+                .filter_map(|(_, trial)| Some((job_id(trial), pictures(trial)?.train as usize)))
                 .collect(),
-            outlook: outlook(self.plan, standings, |trial| self.folder(trial)),
+            outlook,
         }
     }
 }
@@ -342,6 +397,13 @@ fn report_failure(error: graft_report::ReportError) -> Failure {
         .hint("the trials are recorded and nothing is lost; run the same command again when this is solved")
 }
 
+/// Number of wanted trials that had finished before.
+fn finished(standings: &[Standing], repeats: &Repeats<'_>) -> usize {
+    let is_finished = |place: &usize| standings[*place] == Standing::Finished;
+    let wanted = (0..standings.len()).filter(|&place| repeats.is_wanted(place));
+    wanted.filter(is_finished).count()
+}
+
 /// What a trial is called among the jobs: where its folder is below the results.
 fn job_id(trial: &PlannedTrial) -> String {
     format!("{}/{}", trial.experiment, trial.key.folder_name())
@@ -350,59 +412,4 @@ fn job_id(trial: &PlannedTrial) -> String {
 /// Trials with the same pictures share them in a worker's memory; with the same fixed backbone, its features too.
 fn cohort(trial: &PlannedTrial) -> String {
     shared_features(&trial.spec).unwrap_or_else(|| trial.spec.data_fingerprint.clone())
-}
-
-/// What is left to do, and how long epochs took in earlier sweeps.
-fn outlook(
-    plan: &Plan,
-    standings: &[Standing],
-    folder: impl Fn(&PlannedTrial) -> TrialFolder,
-) -> Outlook {
-    let kind = |trial: &PlannedTrial, finds_features: bool| {
-        let TrialKey { variant, cell, .. } = &trial.key;
-        let shared = if finds_features { "/shared" } else { "" };
-        format!("{}/{variant}/{cell}{shared}", trial.experiment)
-    };
-    let mut work = BTreeMap::new();
-    let find_features = finds_features(plan);
-    for ((trial, standing), &finds) in plan.trials.iter().zip(standings).zip(&find_features) {
-        if let Standing::ToRun { epochs_done } = standing {
-            let epochs = f64::from(trial.spec.recipe.epochs.saturating_sub(*epochs_done));
-            work.insert(
-                job_id(trial),
-                TrialWork {
-                    kind: kind(trial, finds),
-                    epochs,
-                    weight: if finds { LIGHT } else { 1.0 },
-                },
-            );
-        }
-    }
-    let mut outlook = Outlook::new(work);
-    for (trial, &finds) in plan.trials.iter().zip(&find_features) {
-        // Timing that can't be read says nothing.
-        for row in folder(trial).timing().unwrap_or_default() {
-            outlook.measured(&kind(trial, finds), row.seconds);
-        }
-    }
-    outlook
-}
-
-/// An epoch on features that are there, as part of one that computes them.
-const LIGHT: f64 = 0.05;
-
-/// Whether each trial of the plan finds its features computed by those before it.
-fn finds_features(plan: &Plan) -> Vec<bool> {
-    let mut epochs_before: BTreeMap<String, u64> = BTreeMap::new();
-    let finds = plan.trials.iter().map(|PlannedTrial { spec, .. }| {
-        let (Some(views), Some(key)) = (spec.data.transform.fixed_views(), shared_features(spec))
-        else {
-            return false;
-        };
-        let before = epochs_before.entry(key).or_default();
-        let finds = *before >= u64::from(views);
-        *before += u64::from(spec.recipe.epochs);
-        finds
-    });
-    finds.collect()
 }

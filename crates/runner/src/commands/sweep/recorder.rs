@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use graft_record::{EpochRow, RecordError, State, Status, TimingRow, TrialFolder, TrialKey};
 use graft_trainer::StepProgress;
 
-use crate::schedule::{End, Job, Listener, Stop};
+use super::repeats::{Repeats, last_accuracy};
+use crate::{
+    failure::Failure,
+    schedule::{End, Job, Listener, Stop},
+};
 
 /// A trial that failed.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,8 +22,10 @@ pub(super) struct FailedTrial {
 }
 
 /// Listens to a sweep, records crashes, and passes everything on to the display.
-pub(super) struct Recorder {
+pub(super) struct Recorder<'a> {
     display: Box<dyn Listener>,
+    /// What adds repeats.
+    pub(super) growth: Growth<'a>,
     trials: BTreeMap<String, (TrialKey, TrialFolder)>,
     /// The trials that failed, in the order in which they did.
     pub(super) failed: Vec<FailedTrial>,
@@ -27,17 +33,66 @@ pub(super) struct Recorder {
     pub(super) problems: Vec<String>,
 }
 
-impl Recorder {
+/// Writes down which trials are wanted.
+pub(super) type Write<'a> = dyn Fn(&Repeats<'_>) -> Result<(), Failure> + 'a;
+
+/// What adds repeats to a sweep.
+pub(super) struct Growth<'a> {
+    /// Decides what is wanted.
+    pub(super) repeats: Repeats<'a>,
+    /// The ids of the jobs, in the order of the plan.
+    pub(super) ids: Vec<String>,
+    /// Writes down what is wanted.
+    pub(super) write: Box<Write<'a>>,
+    /// Ids of trials that are wanted from now on.
+    pub(super) released: Vec<String>,
+}
+
+impl Growth<'_> {
+    /// A trial has ended. Returns what could not be written.
+    fn end(&mut self, job: &Job, accuracy: f64) -> Result<(), Failure> {
+        let Some(place) = self.ids.iter().position(|id| *id == job.id) else {
+            return Ok(());
+        };
+        let new = self.repeats.end(place, accuracy);
+        if new.is_empty() {
+            return Ok(());
+        }
+        let ids = new.into_iter().map(|place| self.ids[place].clone());
+        self.released.extend(ids);
+        (self.write)(&self.repeats)
+    }
+}
+
+impl<'a> Recorder<'a> {
     /// A recorder of these trials, by the id of their jobs.
     pub(super) fn new(
         display: Box<dyn Listener>,
         trials: BTreeMap<String, (TrialKey, TrialFolder)>,
+        growth: Growth<'a>,
     ) -> Self {
         Self {
             display,
+            growth,
             trials,
             failed: Vec::new(),
             problems: Vec::new(),
+        }
+    }
+
+    /// Adds repeats if the end of this trial asks for them.
+    fn grow(&mut self, job: &Job, end: &End) {
+        let accuracy = match end {
+            End::Interrupted | End::DiskFull { .. } | End::Unrecorded { .. } => return,
+            End::Finished { .. } => {
+                let folder = self.trials.get(&job.id);
+                folder.map_or(f64::NAN, |(_, folder)| last_accuracy(folder))
+            }
+            _ => f64::NAN,
+        };
+        if let Err(problem) = self.growth.end(job, accuracy) {
+            let text = problem.text.trim_start_matches("error: ");
+            self.problems.push(text.to_owned());
         }
     }
 
@@ -115,7 +170,7 @@ fn record_unstarted(folder: &TrialFolder, error: &str) -> Result<(), RecordError
     })
 }
 
-impl Listener for Recorder {
+impl Listener for Recorder<'_> {
     fn started(&mut self, job: &Job, worker: usize, threads: usize) {
         self.display.started(job, worker, threads);
     }
@@ -162,6 +217,15 @@ impl Listener for Recorder {
             }
         }
         self.display.ended(job, worker, end);
+        self.grow(job, end);
+    }
+
+    fn released(&mut self) -> Vec<String> {
+        let released = std::mem::take(&mut self.growth.released);
+        if !released.is_empty() {
+            self.display.grew(&released);
+        }
+        released
     }
 
     fn stopping(&mut self, why: &Stop, running: usize) {
@@ -185,6 +249,7 @@ pub(super) fn blocked_by(source: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Plan;
 
     struct Silent;
 
@@ -219,8 +284,16 @@ mod tests {
             needs: Vec::new(),
             cohort: String::new(),
             trial: serde_json::Value::Null,
+            held: false,
         };
-        let mut recorder = Recorder::new(Box::new(Silent), trials);
+        let plan = Plan { trials: Vec::new() };
+        let growth = Growth {
+            repeats: Repeats::all(&plan),
+            ids: Vec::new(),
+            write: Box::new(|_| Ok(())),
+            released: Vec::new(),
+        };
+        let mut recorder = Recorder::new(Box::new(Silent), trials, growth);
         recorder.ended(&job, Some(0), end);
         assert!(recorder.problems.is_empty(), "{:?}", recorder.problems);
         let resumed = recorder.failed.first().map(|trial| trial.is_resumed);

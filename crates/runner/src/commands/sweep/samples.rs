@@ -47,9 +47,15 @@ pub(super) fn write(
         }
     }
     // The very first batch of the first repeat.
-    let order = Stream::new(seed, Purpose::Shuffle, &[1, 1]).permutation(source.len(Split::Train));
+    let kept = settings
+        .subset
+        .pick(source, seed, 1)
+        .map_err(Failure::bad_input)?;
+    let kept = kept.unwrap_or_else(|| (0..source.len(Split::Train)).collect());
+    let order = Stream::new(seed, Purpose::Shuffle, &[1, 1]).permutation(kept.len());
     for (place, index) in order
         .into_iter()
+        .map(|place| kept[place])
         .take(settings.train.batch_size.min(SHOWN_OF_BATCH))
         .enumerate()
     {
@@ -76,16 +82,18 @@ fn sample(
     Sample {
         kind,
         index: place,
-        label: source.label(split, index),
+        label: source.label(split, index).unwrap_or(0),
         name: source.name(split, index),
     }
 }
 
 /// All validation pictures, drawn by lot, the classes taking turns.
 fn spread(source: &dyn Source, seed: u64) -> Vec<usize> {
-    let mut classes: Vec<Vec<usize>> = vec![Vec::new(); source.classes().len()];
+    // Pictures with numbers are all of one kind.
+    let mut classes: Vec<Vec<usize>> = vec![Vec::new(); source.classes().len().max(1)];
     for index in Stream::new(seed, Purpose::Show, &[0]).permutation(source.len(Split::Val)) {
-        classes[source.label(Split::Val, index) as usize].push(index);
+        let class = source.label(Split::Val, index).unwrap_or(0);
+        classes[class as usize].push(index);
     }
     let longest = classes.iter().map(Vec::len).max().unwrap_or(0);
     (0..longest)

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use graft_record::{Plan as PlanRecord, ResultsFolder, SweepLock, TrialKey};
 
-use super::{materials::Materials, results_root, samples, selection::Standing};
+use super::{materials::Materials, repeats::Repeats, results_root, samples, selection::Standing};
 use crate::{experiment::Experiment, failure::Failure, plan::Plan};
 
 /// A results folder that is this sweep's alone while it lives.
@@ -84,6 +84,7 @@ impl Sites {
         experiment: &Experiment,
         plan: &Plan,
         materials: &Materials,
+        repeats: &Repeats<'_>,
     ) -> Result<(), Failure> {
         for (name, site) in &self.by_name {
             let Some(described) = find(experiment, name) else {
@@ -96,19 +97,39 @@ impl Sites {
             results
                 .write_experiment(described.to_toml())
                 .map_err(Failure::some_failed)?;
-            let mut record = plan_record(described, plan, source.classes());
-            if name != &experiment.name {
-                keep_earlier_trials(results, &mut record);
-            }
-            results.write_plan(&record).map_err(Failure::some_failed)?;
             samples::write(results, described, &**source)?;
+        }
+        self.write_plans(experiment, plan, materials, repeats)
+    }
+
+    /// Writes which trials there are to be in each folder.
+    pub(super) fn write_plans(
+        &self,
+        experiment: &Experiment,
+        plan: &Plan,
+        materials: &Materials,
+        repeats: &Repeats<'_>,
+    ) -> Result<(), Failure> {
+        for (name, site) in &self.by_name {
+            let Some(described) = find(experiment, name) else {
+                continue;
+            };
+            let Some(source) = materials.source(&described.source) else {
+                continue;
+            };
+            let mut record = plan_record(described, plan, source.classes(), repeats);
+            if name != &experiment.name {
+                keep_earlier_trials(&site.results, &mut record);
+            }
+            let written = site.results.write_plan(&record);
+            written.map_err(Failure::some_failed)?;
         }
         Ok(())
     }
 }
 
 /// The experiment of a name among `experiment` and those that it starts from.
-fn find<'e>(experiment: &'e Experiment, name: &str) -> Option<&'e Experiment> {
+pub(super) fn find<'e>(experiment: &'e Experiment, name: &str) -> Option<&'e Experiment> {
     if experiment.name == name {
         return Some(experiment);
     }
@@ -118,7 +139,15 @@ fn find<'e>(experiment: &'e Experiment, name: &str) -> Option<&'e Experiment> {
         .find_map(|parent| find(parent, name))
 }
 
-fn plan_record(experiment: &Experiment, plan: &Plan, classes: &[String]) -> PlanRecord {
+fn plan_record(
+    experiment: &Experiment,
+    plan: &Plan,
+    classes: &[String],
+    repeats: &Repeats<'_>,
+) -> PlanRecord {
+    let places = plan.trials.iter().enumerate();
+    let own = places.filter(|(_, trial)| trial.experiment == experiment.name);
+    let wanted = own.filter(|(place, _)| repeats.is_wanted(*place));
     PlanRecord {
         format: PlanRecord::FORMAT,
         experiment: experiment.name.clone(),
@@ -132,10 +161,7 @@ fn plan_record(experiment: &Experiment, plan: &Plan, classes: &[String]) -> Plan
             .collect(),
         cells: experiment.cells.clone(),
         classes: classes.to_vec(),
-        trials: plan
-            .of(&experiment.name)
-            .map(|trial| trial.key.clone())
-            .collect(),
+        trials: wanted.map(|(_, trial)| trial.key.clone()).collect(),
     }
 }
 

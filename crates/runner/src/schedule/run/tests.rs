@@ -1,6 +1,6 @@
 //! The scheduler with shell scripts as workers.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Instant};
 
 use graft_record::{EpochRow, TimingRow};
 use graft_trainer::StepProgress;
@@ -36,6 +36,7 @@ fn job(id: &str, needs: &[&str]) -> Job {
         needs: needs.iter().map(|&need| need.to_owned()).collect(),
         cohort: String::new(),
         trial: json!({ "name": id }),
+        held: false,
     }
 }
 
@@ -117,6 +118,7 @@ impl Test {
             cores: 4,
             worth_moving: Duration::from_secs(3600),
             fail_fast: false,
+            deadline: None,
             program,
         };
         Self {
@@ -281,6 +283,34 @@ fn a_signal_stops_running_trials_cleanly() {
             ..Tally::default()
         }
     );
+}
+
+#[test]
+fn when_the_time_is_up_running_trials_stop_cleanly_and_no_more_start() {
+    let mut test = Test::new(WORKER);
+    test.settings.deadline = Some(Instant::now() + Duration::from_millis(200));
+    let (tally, lines) = test.run(vec![job("wait", &[]), job("other", &[])]);
+    assert_eq!(lines.last().unwrap(), "wait interrupted");
+    assert!(lines.contains(&"stopping 1 because TimeUp".to_owned()));
+    let expected = Tally {
+        interrupted: 1,
+        not_started: 1,
+        stop: Some(Stop::TimeUp),
+        ..Tally::default()
+    };
+    assert_eq!(tally, expected);
+}
+
+#[test]
+fn a_deadline_that_has_passed_starts_nothing_and_without_work_means_nothing() {
+    let mut test = Test::new(WORKER);
+    test.settings.deadline = Some(Instant::now());
+    let (tally, lines) = test.run(vec![job("a", &[]), job("b", &[])]);
+    assert_eq!(lines, ["stopping 0 because TimeUp"]);
+    assert_eq!((tally.not_started, tally.stop), (2, Some(Stop::TimeUp)));
+    let mut test = Test::new(WORKER);
+    test.settings.deadline = Some(Instant::now());
+    assert_eq!(test.run(Vec::new()), (Tally::default(), Vec::new()));
 }
 
 #[test]

@@ -2,58 +2,57 @@
 
 use std::collections::HashMap;
 
-use super::{Storage, Value, View, wrong};
-use crate::weights::file::Unreadable;
+use crate::{Interpreter, MOST_OPCODES, Malformed, Parts, Value, wrong};
 
-/// More than the description of any network takes: a tensor takes about thirty.
-pub(super) const MOST_OPCODES: usize = 4 << 20;
-
-#[derive(Debug, Default)]
-pub(super) struct Machine<'a> {
+pub(super) struct Machine<'a, 'i, I> {
     bytes: &'a [u8],
     pub(super) position: usize,
+    interpreter: &'i mut I,
+    pub(super) parts: Parts<'a>,
     stack: Vec<Value<'a>>,
     marks: Vec<usize>,
     memo: HashMap<u32, Value<'a>>,
-    /// The items of tuples and lists.
-    pub(super) sequences: Vec<Vec<Value<'a>>>,
-    pub(super) dicts: Vec<Vec<(Value<'a>, Value<'a>)>>,
-    pub(super) storages: Vec<Storage<'a>>,
-    pub(super) tensors: Vec<View<'a>>,
-    /// Items copied from lists into dicts.
-    pub(super) copied: usize,
 }
 
-impl<'a> Machine<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+impl<'a, 'i, I: Interpreter<'a>> Machine<'a, 'i, I> {
+    pub(super) fn new(bytes: &'a [u8], interpreter: &'i mut I) -> Self {
         Self {
             bytes,
-            ..Self::default()
+            position: 0,
+            interpreter,
+            parts: Parts::default(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
         }
     }
 
-    pub(super) fn run(&mut self) -> Result<Value<'a>, Unreadable> {
+    pub(super) fn run(&mut self) -> Result<Value<'a>, I::Error> {
         for _ in 0..MOST_OPCODES {
             let opcode = self.byte()?;
             if opcode == b'.' {
-                return self.pop();
+                return Ok(self.pop()?);
             }
             self.step(opcode)?;
         }
-        Err(wrong("it is too long"))
+        Err(wrong("it is too long").into())
     }
 
     /// Executes one opcode; their meaning is that of CPython's `pickletools`.
-    fn step(&mut self, opcode: u8) -> Result<(), Unreadable> {
+    fn step(&mut self, opcode: u8) -> Result<(), I::Error> {
         match opcode {
-            0x80 => return self.protocol(),
-            0x95 => return self.skip(8),
+            0x80 => self.protocol()?,
+            0x95 => self.skip(8)?,
             b'(' => self.marks.push(self.stack.len()),
-            // POP, and BUILD, whose attributes are of no use here.
-            b'0' | b'b' => return self.pop().map(drop),
-            b'1' => return self.pop_to_mark().map(drop),
-            b'q' | b'r' | 0x94 => return self.remember(opcode),
-            b's' | b'u' | b'a' | b'e' | 0x90 => return self.fill(opcode),
+            b'0' => drop(self.pop()?),
+            b'1' => drop(self.pop_to_mark()?),
+            b'b' => {
+                let state = self.pop()?;
+                let object = self.top()?;
+                self.interpreter.build(&self.parts, object, state)?;
+            }
+            b'q' | b'r' | 0x94 => self.remember(opcode)?,
+            b's' | b'u' | b'a' | b'e' | 0x90 => self.fill(opcode)?,
             _ => {
                 let value = self.value(opcode)?;
                 self.stack.push(value);
@@ -63,10 +62,11 @@ impl<'a> Machine<'a> {
     }
 
     /// Opcodes that push one value.
-    fn value(&mut self, opcode: u8) -> Result<Value<'a>, Unreadable> {
+    fn value(&mut self, opcode: u8) -> Result<Value<'a>, I::Error> {
         Ok(match opcode {
-            // None, true, false, a set.
-            b'N' | 0x88 | 0x89 | 0x8f => Value::Opaque,
+            // None, a set.
+            b'N' | 0x8f => Value::Opaque,
+            0x88 | 0x89 => Value::Flag(opcode == 0x88),
             b'2' => self.top()?,
             b'K' => Value::Int(i64::from(self.byte()?)),
             b'M' => Value::Int(self.unsigned(2)? as i64),
@@ -74,12 +74,14 @@ impl<'a> Machine<'a> {
             0x8a => self.long(1)?,
             0x8b => self.long(4)?,
             b'G' => self.skip(8).map(|()| Value::Opaque)?,
-            b'X' | b'T' => self.text(4)?,
-            0x8c | b'U' => self.text(1)?,
+            b'X' => self.text(4)?,
+            0x8c => self.text(1)?,
             0x8d => self.text(8)?,
-            b'B' => self.skip_counted(4)?,
-            b'C' => self.skip_counted(1)?,
-            0x8e | 0x96 => self.skip_counted(8)?,
+            b'T' => self.old_text(4)?,
+            b'U' => self.old_text(1)?,
+            b'B' => self.counted(4).map(Value::Bytes)?,
+            b'C' => self.counted(1).map(Value::Bytes)?,
+            0x8e | 0x96 => self.counted(8).map(Value::Bytes)?,
             b'c' => Value::Global(self.line()?, self.line()?),
             0x93 => self.named_global()?,
             b'h' => {
@@ -90,36 +92,37 @@ impl<'a> Machine<'a> {
                 let key = self.unsigned(4)? as u32;
                 self.recall(key)?
             }
-            b')' => Value::Tuple(self.sequence(Vec::new())),
-            b']' => Value::List(self.sequence(Vec::new())),
+            b')' => Value::Tuple(self.parts.sequence(Vec::new())),
+            b']' => Value::List(self.parts.sequence(Vec::new())),
             b't' => {
                 let items = self.pop_to_mark()?;
-                Value::Tuple(self.sequence(items))
+                Value::Tuple(self.parts.sequence(items))
             }
             0x85..=0x87 => {
                 let items = self.pop_many(usize::from(opcode - 0x84))?;
-                Value::Tuple(self.sequence(items))
+                Value::Tuple(self.parts.sequence(items))
             }
-            b'}' => self.dict(Vec::new()),
-            b'Q' => self.persistent()?,
+            b'}' => self.parts.dict(Vec::new()),
+            b'Q' => {
+                let id = self.pop()?;
+                self.interpreter.persistent(&mut self.parts, id)?
+            }
             b'R' | b'i' | b'o' | 0x81 | 0x92 => self.any_call(opcode)?,
             other => {
-                return Err(wrong(&format!(
-                    "opcode {other:#04x} at byte {}",
-                    self.position - 1
-                )));
+                let what = format!("opcode {other:#04x} at byte {}", self.position - 1);
+                return Err(wrong(&what).into());
             }
         })
     }
 
-    fn protocol(&mut self) -> Result<(), Unreadable> {
+    fn protocol(&mut self) -> Result<(), Malformed> {
         match self.byte()? {
             2..=5 => Ok(()),
             other => Err(wrong(&format!("pickle protocol {other}"))),
         }
     }
 
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Unreadable> {
+    fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let rest = self.bytes.get(self.position..).unwrap_or_default();
         let taken = rest
             .get(..count)
@@ -128,20 +131,21 @@ impl<'a> Machine<'a> {
         Ok(taken)
     }
 
-    fn byte(&mut self) -> Result<u8, Unreadable> {
+    fn byte(&mut self) -> Result<u8, Malformed> {
         Ok(self.take(1)?[0])
     }
 
-    fn skip(&mut self, count: usize) -> Result<(), Unreadable> {
+    fn skip(&mut self, count: usize) -> Result<(), Malformed> {
         self.take(count).map(drop)
     }
 
-    fn skip_counted(&mut self, width: usize) -> Result<Value<'a>, Unreadable> {
+    /// Bytes after their number, which has `width` bytes.
+    fn counted(&mut self, width: usize) -> Result<&'a [u8], Malformed> {
         let count = self.unsigned(width)? as usize;
-        self.skip(count).map(|()| Value::Opaque)
+        self.take(count)
     }
 
-    fn unsigned(&mut self, width: usize) -> Result<u64, Unreadable> {
+    fn unsigned(&mut self, width: usize) -> Result<u64, Malformed> {
         let bytes = self.take(width)?;
         Ok(bytes
             .iter()
@@ -150,7 +154,7 @@ impl<'a> Machine<'a> {
     }
 
     /// A signed number after its length, which has `width` bytes.
-    fn long(&mut self, width: usize) -> Result<Value<'a>, Unreadable> {
+    fn long(&mut self, width: usize) -> Result<Value<'a>, Malformed> {
         let length = self.unsigned(width)? as usize;
         let bytes = self.take(length)?;
         if length > 8 {
@@ -162,15 +166,19 @@ impl<'a> Machine<'a> {
         Ok(Value::Int(i64::from_le_bytes(wide)))
     }
 
-    fn text(&mut self, width: usize) -> Result<Value<'a>, Unreadable> {
-        let count = self.unsigned(width)? as usize;
-        let bytes = self.take(count)?;
-        std::str::from_utf8(bytes)
+    /// What Python 2 called a string: a text, or bytes of any kind.
+    fn old_text(&mut self, width: usize) -> Result<Value<'a>, Malformed> {
+        let bytes = self.counted(width)?;
+        Ok(std::str::from_utf8(bytes).map_or(Value::Bytes(bytes), Value::Text))
+    }
+
+    fn text(&mut self, width: usize) -> Result<Value<'a>, Malformed> {
+        std::str::from_utf8(self.counted(width)?)
             .map(Value::Text)
             .map_err(|_| wrong("a name is not UTF-8"))
     }
 
-    fn line(&mut self) -> Result<&'a str, Unreadable> {
+    fn line(&mut self) -> Result<&'a str, Malformed> {
         let rest = self.bytes.get(self.position..).unwrap_or_default();
         let length = rest
             .iter()
@@ -180,12 +188,12 @@ impl<'a> Machine<'a> {
         std::str::from_utf8(&rest[..length]).map_err(|_| wrong("a name is not UTF-8"))
     }
 
-    fn top(&self) -> Result<Value<'a>, Unreadable> {
+    fn top(&self) -> Result<Value<'a>, Malformed> {
         let top = self.stack.last().copied();
         top.ok_or_else(|| wrong("its stack is empty"))
     }
 
-    pub(super) fn pop(&mut self) -> Result<Value<'a>, Unreadable> {
+    fn pop(&mut self) -> Result<Value<'a>, Malformed> {
         let bottom = self.marks.last().copied().unwrap_or(0);
         if self.stack.len() <= bottom {
             return Err(wrong("its stack is empty"));
@@ -193,7 +201,7 @@ impl<'a> Machine<'a> {
         self.stack.pop().ok_or_else(|| wrong("its stack is empty"))
     }
 
-    fn pop_many(&mut self, count: usize) -> Result<Vec<Value<'a>>, Unreadable> {
+    fn pop_many(&mut self, count: usize) -> Result<Vec<Value<'a>>, Malformed> {
         let mut items = (0..count)
             .map(|_| self.pop())
             .collect::<Result<Vec<_>, _>>()?;
@@ -201,12 +209,12 @@ impl<'a> Machine<'a> {
         Ok(items)
     }
 
-    fn pop_to_mark(&mut self) -> Result<Vec<Value<'a>>, Unreadable> {
+    fn pop_to_mark(&mut self) -> Result<Vec<Value<'a>>, Malformed> {
         let mark = self.marks.pop().ok_or_else(|| wrong("a mark is missing"))?;
         Ok(self.stack.split_off(mark.min(self.stack.len())))
     }
 
-    fn remember(&mut self, opcode: u8) -> Result<(), Unreadable> {
+    fn remember(&mut self, opcode: u8) -> Result<(), Malformed> {
         let key = match opcode {
             b'q' => u32::from(self.byte()?),
             b'r' => self.unsigned(4)? as u32,
@@ -217,26 +225,15 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn recall(&self, key: u32) -> Result<Value<'a>, Unreadable> {
+    fn recall(&self, key: u32) -> Result<Value<'a>, Malformed> {
         self.memo
             .get(&key)
             .copied()
             .ok_or_else(|| wrong("it refers to a value that is not there"))
     }
 
-    /// Keeps the items of a tuple or list; the place is its handle.
-    fn sequence(&mut self, items: Vec<Value<'a>>) -> usize {
-        self.sequences.push(items);
-        self.sequences.len() - 1
-    }
-
-    pub(super) fn dict(&mut self, items: Vec<(Value<'a>, Value<'a>)>) -> Value<'a> {
-        self.dicts.push(items);
-        Value::Dict(self.dicts.len() - 1)
-    }
-
     /// Puts one or more items into the dict, list or set below them.
-    fn fill(&mut self, opcode: u8) -> Result<(), Unreadable> {
+    fn fill(&mut self, opcode: u8) -> Result<(), Malformed> {
         let items = match opcode {
             b's' => self.pop_many(2)?,
             b'a' => self.pop_many(1)?,
@@ -245,11 +242,11 @@ impl<'a> Machine<'a> {
         match self.stack.last() {
             Some(&Value::Dict(dict)) if items.len().is_multiple_of(2) => {
                 let pairs = items.chunks_exact(2).map(|pair| (pair[0], pair[1]));
-                self.dicts[dict].extend(pairs);
+                self.parts.dicts[dict].extend(pairs);
                 Ok(())
             }
             Some(&Value::List(list)) => {
-                self.sequences[list].extend(items);
+                self.parts.sequences[list].extend(items);
                 Ok(())
             }
             Some(Value::Opaque) => Ok(()),
@@ -257,7 +254,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn named_global(&mut self) -> Result<Value<'a>, Unreadable> {
+    fn named_global(&mut self) -> Result<Value<'a>, Malformed> {
         match self.pop_many(2)?[..] {
             [Value::Text(module), Value::Text(name)] => Ok(Value::Global(module, name)),
             _ => Err(wrong("a class without a name")),
@@ -265,20 +262,20 @@ impl<'a> Machine<'a> {
     }
 
     /// The calls, whose operands are written in five ways.
-    fn any_call(&mut self, opcode: u8) -> Result<Value<'a>, Unreadable> {
+    fn any_call(&mut self, opcode: u8) -> Result<Value<'a>, I::Error> {
         let (function, arguments) = match opcode {
             b'i' => {
                 let function = Value::Global(self.line()?, self.line()?);
                 let arguments = self.pop_to_mark()?;
-                (function, Value::Tuple(self.sequence(arguments)))
+                (function, Value::Tuple(self.parts.sequence(arguments)))
             }
             b'o' => {
                 let mut items = self.pop_to_mark()?;
                 if items.is_empty() {
-                    return Err(wrong("a call of nothing"));
+                    return Err(wrong("a call of nothing").into());
                 }
                 let arguments = items.split_off(1);
-                (items[0], Value::Tuple(self.sequence(arguments)))
+                (items[0], Value::Tuple(self.parts.sequence(arguments)))
             }
             _ => {
                 if opcode == 0x92 {
@@ -289,6 +286,7 @@ impl<'a> Machine<'a> {
             }
         };
         let makes_object = matches!(opcode, 0x81 | 0x92);
-        self.call(function, arguments, makes_object)
+        self.interpreter
+            .call(&mut self.parts, function, arguments, makes_object)
     }
 }
