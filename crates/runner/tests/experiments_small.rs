@@ -102,6 +102,7 @@ fn ants_and_bees_by_steps_and_continued() {
         rows.lines().filter(|row| row.contains(",1,2,val,")).count(),
         3
     );
+    assert!(desk.path("results/beeant-steps/steps.png").is_file());
     let mut continued = small(&["train.epochs=2"]);
     continued.retain(|set| *set != "repeats=1");
     continued.push("repeats=2");
@@ -213,4 +214,5 @@ fn chains_and_learning_curves() {
         .collect();
     sweep(&desk, "learning-curve", &few);
     assert_eq!(desk.trials("learning-curve").len(), 12);
+    assert!(desk.path("results/learning-curve/grid.png").is_file());
 }

@@ -20,11 +20,11 @@ pub(crate) const RESNET18: Entry = entry(
     "residual network of 18 layers (He et al. 2016)",
     &[
         WeightSource {
-            spec: "hf:timm/resnet18.tv_in1k",
+            spec: "https://download.pytorch.org/models/resnet18-f37072fd.pth",
             trained_on: "ImageNet-1k",
         },
         WeightSource {
-            spec: "https://download.pytorch.org/models/resnet18-f37072fd.pth",
+            spec: "hf:timm/resnet18.tv_in1k",
             trained_on: "ImageNet-1k",
         },
     ],
@@ -36,11 +36,11 @@ pub(crate) const RESNET34: Entry = entry(
     "residual network of 34 layers (He et al. 2016)",
     &[
         WeightSource {
-            spec: "hf:timm/resnet34.tv_in1k",
+            spec: "https://download.pytorch.org/models/resnet34-b627a593.pth",
             trained_on: "ImageNet-1k",
         },
         WeightSource {
-            spec: "https://download.pytorch.org/models/resnet34-b627a593.pth",
+            spec: "hf:timm/resnet34.tv_in1k",
             trained_on: "ImageNet-1k",
         },
     ],
@@ -52,11 +52,11 @@ pub(crate) const RESNET50: Entry = entry(
     "residual network of 50 layers (He et al. 2016), the 3×3 convolution taking the stride",
     &[
         WeightSource {
-            spec: "hf:timm/resnet50.tv_in1k",
+            spec: "https://download.pytorch.org/models/resnet50-0676ba61.pth",
             trained_on: "ImageNet-1k",
         },
         WeightSource {
-            spec: "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+            spec: "hf:timm/resnet50.tv_in1k",
             trained_on: "ImageNet-1k",
         },
         WeightSource {
@@ -72,11 +72,11 @@ pub(crate) const RESNET101: Entry = entry(
     "residual network of 101 layers (He et al. 2016), the 3×3 convolution taking the stride",
     &[
         WeightSource {
-            spec: "hf:timm/resnet101.tv_in1k",
+            spec: "https://download.pytorch.org/models/resnet101-63fe2227.pth",
             trained_on: "ImageNet-1k",
         },
         WeightSource {
-            spec: "https://download.pytorch.org/models/resnet101-63fe2227.pth",
+            spec: "hf:timm/resnet101.tv_in1k",
             trained_on: "ImageNet-1k",
         },
         WeightSource {
@@ -92,11 +92,11 @@ pub(crate) const RESNET152: Entry = entry(
     "residual network of 152 layers (He et al. 2016), the 3×3 convolution taking the stride",
     &[
         WeightSource {
-            spec: "hf:timm/resnet152.tv_in1k",
+            spec: "https://download.pytorch.org/models/resnet152-394f9c45.pth",
             trained_on: "ImageNet-1k",
         },
         WeightSource {
-            spec: "https://download.pytorch.org/models/resnet152-394f9c45.pth",
+            spec: "hf:timm/resnet152.tv_in1k",
             trained_on: "ImageNet-1k",
         },
         WeightSource {

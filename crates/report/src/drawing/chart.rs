@@ -1,4 +1,4 @@
-//! Charts of errors in percent over epochs: panels side by side, a legend above them, names at the ends of lines.
+//! Charts of errors in percent over epochs, steps or the values of a setting: panels side by side, a legend above them, names at the ends of lines.
 
 use std::collections::BTreeSet;
 
@@ -58,12 +58,23 @@ pub(crate) struct LegendEntry {
     pub(crate) dash: Dash,
 }
 
+/// What a chart goes along.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Along {
+    /// Epochs, or steps: whole numbers, with this word.
+    Numbers(&'static str),
+    /// Values at equal distances, numbered from 0, of what has this name.
+    Values(String, Vec<String>),
+}
+
 /// Rows of panels with common axes.
 #[derive(Clone, Debug)]
 pub(crate) struct Chart {
     pub(crate) title: String,
     pub(crate) caption: String,
     pub(crate) legend: Vec<LegendEntry>,
+    /// What the horizontal axes are.
+    pub(crate) along: Along,
     /// Rows of equally many panels.
     pub(crate) rows: Vec<Vec<Panel>>,
 }
@@ -74,6 +85,7 @@ struct Frame<'a> {
     to: Point,
     x: &'a Axis,
     y: &'a Axis,
+    along: &'a Along,
 }
 
 impl Chart {
@@ -123,6 +135,7 @@ impl Chart {
                     to: (left + width, upper + panel_height),
                     x: &x,
                     y: &y,
+                    along: &self.along,
                 };
                 frame.draw(&mut canvas, panel);
             }
@@ -136,7 +149,9 @@ impl Chart {
         let epochs = || series().flat_map(|s| &s.points).map(|&(epoch, _)| epoch);
         let first = epochs().fold(f64::INFINITY, f64::min);
         let last = epochs().fold(f64::NEG_INFINITY, f64::max);
-        let x = if first <= last {
+        let x = if let Along::Values(_, values) = &self.along {
+            Axis::epochs(0, values.len().saturating_sub(1) as u32)
+        } else if first <= last {
             Axis::epochs(first as u32, last as u32)
         } else {
             Axis::epochs(1, 1)
@@ -256,20 +271,19 @@ impl Frame<'_> {
         for &tick in &self.x.ticks {
             let x = self.point(tick, self.y.low).0;
             canvas.rectangle((x - 0.5, floor), (x + 0.5, floor + 6.0), AXIS, 1.0);
-            canvas.text(
-                (x, floor + 24.0),
-                &self.x.label(tick),
-                numbers,
-                Align::Middle,
-            );
+            let text = match self.along {
+                Along::Numbers(_) => self.x.label(tick),
+                Along::Values(_, values) => values.get(tick as usize).cloned().unwrap_or_default(),
+            };
+            canvas.text((x, floor + 24.0), &text, numbers, Align::Middle);
         }
         let middle = f64::midpoint(self.from.0, self.to.0);
-        canvas.text(
-            (middle, floor + 48.0),
-            "epoch",
-            Font::new(15.0, MUTED),
-            Align::Middle,
-        );
+        let word = match self.along {
+            Along::Numbers(word) => word,
+            Along::Values(name, _) => name.as_str(),
+        };
+        let font = Font::new(15.0, MUTED);
+        canvas.text((middle, floor + 48.0), word, font, Align::Middle);
     }
 
     fn draw_band(&self, canvas: &mut Canvas, series: &Series) {

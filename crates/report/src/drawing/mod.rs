@@ -9,7 +9,7 @@ mod text;
 
 pub(crate) use axis::Axis;
 pub(crate) use canvas::{Canvas, write_png};
-pub(crate) use chart::{Chart, LegendEntry, Panel, Series};
+pub(crate) use chart::{Along, Chart, LegendEntry, Panel, Series};
 pub(crate) use palette::{
     AXIS, BACKGROUND, BLUE, GRID, INK, MUTED, PAPER, RIGHT, WRONG, shade, tint, variant_color,
 };

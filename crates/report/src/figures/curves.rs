@@ -8,12 +8,12 @@ use super::{
 };
 use crate::{
     ReportError,
-    drawing::{Chart, Dash, LegendEntry, Panel, Series, variant_color},
+    drawing::{Along, Chart, Dash, LegendEntry, Panel, Series, variant_color},
     sweep::Sweep,
 };
 
 /// With more variants, bands would hide the lines.
-const MOST_BANDS: usize = 6;
+pub(super) const MOST_BANDS: usize = 6;
 
 /// Longer names, or those of more variants, are in the legend only; the ends of lines then have numbers.
 const LONGEST_NAME: usize = 14;
@@ -22,7 +22,7 @@ const MOST_NAMES: usize = 6;
 /// With more variants, not even numbers.
 const MOST_NUMBERS: usize = 16;
 
-const LINE: f64 = 2.6;
+pub(super) const LINE: f64 = 2.6;
 
 pub(super) struct Curves;
 
@@ -59,6 +59,7 @@ fn chart(sweep: &Sweep) -> Chart {
         title: sweep.plan.experiment.clone() + &partial_note(sweep),
         caption: format!("{lines}{band}{}{}", stopped_note(sweep), cells_note(sweep)),
         legend: legend(sweep),
+        along: Along::Numbers("epoch"),
         rows,
     }
 }
@@ -113,7 +114,12 @@ fn panel(sweep: &Sweep, cell: &str, measure: Measure) -> Panel {
 }
 
 /// What is written at the end of a line: the error, and the name where names are few and short.
-fn label(variants: &[String], variant: &str, error: f64, broken_off: bool) -> Option<String> {
+pub(super) fn label(
+    variants: &[String],
+    variant: &str,
+    error: f64,
+    broken_off: bool,
+) -> Option<String> {
     if variants.len() > MOST_NUMBERS {
         return None;
     }
@@ -131,7 +137,7 @@ fn label(variants: &[String], variant: &str, error: f64, broken_off: bool) -> Op
     })
 }
 
-fn legend(sweep: &Sweep) -> Vec<LegendEntry> {
+pub(super) fn legend(sweep: &Sweep) -> Vec<LegendEntry> {
     sweep
         .plan
         .variants

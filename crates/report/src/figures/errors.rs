@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     ReportError,
-    drawing::{AXIS, Chart, Dash, LegendEntry, Panel, Series, tint, variant_color},
+    drawing::{AXIS, Along, Chart, Dash, LegendEntry, Panel, Series, tint, variant_color},
     sweep::Sweep,
 };
 
@@ -80,6 +80,7 @@ fn chart(sweep: &Sweep, place: usize, variant: &str) -> Chart {
             cells_note(sweep)
         ),
         legend,
+        along: Along::Numbers("epoch"),
         rows,
     }
 }

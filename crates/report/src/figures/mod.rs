@@ -1,5 +1,6 @@
 //! The PNG figures of a report.
 
+mod along_grid;
 mod batch;
 mod confusion;
 mod curves;
@@ -9,6 +10,7 @@ mod lines;
 mod predictions;
 mod preview;
 mod rates;
+mod steps;
 mod tiles;
 
 use std::path::{Path, PathBuf};
@@ -30,6 +32,8 @@ pub(crate) trait Figure {
 /// Every figure. A new one is a file in this folder and a line here.
 const REGISTRY: &[&dyn Figure] = &[
     &curves::Curves,
+    &along_grid::AlongGrid,
+    &steps::Steps,
     &errors::Errors,
     &predictions::Predictions,
     &batch::Batch,
@@ -89,7 +93,7 @@ fn remove_outdated(folder: &Path, drawn: &[PathBuf]) {
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
-        let is_figure = ["curves.png", "batch.png"].contains(&name)
+        let is_figure = ["curves.png", "grid.png", "steps.png", "batch.png"].contains(&name)
             || (path.extension().is_some_and(|extension| extension == "png")
                 && VARIANT_FIGURES.iter().any(|kind| name.starts_with(kind)));
         if is_figure && path.is_file() && !drawn.contains(&path) {
