@@ -8,10 +8,12 @@ use std::{
 use graft_fetch::Progress;
 
 use crate::{
-    Answer, DataError, DataFolders, ImageFolderSpec, OnBadImage, Picture, Source, Split, archive,
+    Answer, DataError, DataFolders, ImageFolderSpec, OnBadImage, Picture, Source, Split,
     decode::{DecodeError, decode},
     error::list,
-    file, place, unreadable,
+    file,
+    fingerprint::Fingerprint,
+    place, unreadable,
     walk::{ClassFolder, class_folders},
 };
 
@@ -132,32 +134,26 @@ impl Source for ImageFolder {
         if let Some(known) = &*known {
             return Ok(known.clone());
         }
-        let mut hasher = blake3::Hasher::new();
-        // Every part is preceded by its length, so that no two lists of parts give the same bytes.
-        let mut part = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        };
-        part(FINGERPRINT_VERSION.as_bytes());
-        part(&[u8::from(self.exif_orientation)]);
+        let mut hash = Fingerprint::new(FINGERPRINT_VERSION);
+        hash.part(&[u8::from(self.exif_orientation)]);
         for class in &self.classes {
-            part(class.as_bytes());
+            hash.part(class.as_bytes());
         }
         for split in Split::ALL {
             // The hash of two splits is what it was before there were three.
             if split == Split::Test && !self.has_test() {
                 continue;
             }
-            part(split.name().as_bytes());
+            hash.part(split.name().as_bytes());
             for index in 0..self.len(split) {
                 let sample = &self.splits[split as usize][index];
                 // What the split's folder is called decides nothing.
-                part(&sample.name.as_bytes()[self.split_lens[split as usize]..]);
-                part(&sample.label.to_le_bytes());
-                part(&read_file(&self.path(split, index))?);
+                hash.part(&sample.name.as_bytes()[self.split_lens[split as usize]..]);
+                hash.part(&sample.label.to_le_bytes());
+                hash.part(&read_file(&self.path(split, index))?);
             }
         }
-        let hash = hasher.finalize().to_hex().to_string();
+        let hash = hash.finish();
         *known = Some(hash.clone());
         Ok(hash)
     }
@@ -173,16 +169,15 @@ pub(crate) fn ensure_present(
     folders: &DataFolders,
     progress: &mut dyn Progress,
 ) -> Result<(), DataError> {
-    let Some(url) = &spec.url else {
-        return Ok(());
-    };
-    if place::find_folder(&spec.path, folders).is_some() {
-        return Ok(());
-    }
-    let target = folders.download_into.join(&spec.path);
     let splits = Split::ALL.map(|split| spec.splits.of(split));
     let splits: Vec<&str> = splits.into_iter().flatten().collect();
-    archive::fetch(url, &target, &[&splits], folders.offline, progress)
+    place::ensure_folder(
+        &spec.path,
+        spec.url.as_deref(),
+        &[&splits],
+        folders,
+        progress,
+    )
 }
 
 /// The classes, if all splits that are there have the same.

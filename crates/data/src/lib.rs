@@ -10,6 +10,7 @@ mod cifar10;
 mod decode;
 mod error;
 mod file;
+mod fingerprint;
 mod folder;
 mod generated;
 mod jpeg;

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{DataError, DataFolders};
+use graft_fetch::Progress;
+
+use crate::{DataError, DataFolders, archive};
 
 /// The places where `path` may be: itself if it is absolute, or else below each folder for data.
 pub(crate) fn candidates(path: &str, folders: &DataFolders) -> Vec<PathBuf> {
@@ -31,6 +33,24 @@ pub(crate) fn find(path: &str, folders: &DataFolders) -> Option<PathBuf> {
     candidates(path, folders)
         .into_iter()
         .find(|place| place.exists())
+}
+
+/// Fetches the archive at `url` and unpacks it as the folder `path`, if there is an address and no such folder. One of `wanted`
+/// has to be in it.
+pub(crate) fn ensure_folder(
+    path: &str,
+    url: Option<&str>,
+    wanted: &[&[&str]],
+    folders: &DataFolders,
+    progress: &mut dyn Progress,
+) -> Result<(), DataError> {
+    match url {
+        Some(url) if find_folder(path, folders).is_none() => {
+            let target = folders.download_into.join(path);
+            archive::fetch(url, &target, wanted, folders.offline, progress)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The error of a `path` that is in none of the places.

@@ -87,6 +87,13 @@ pub trait Source: Send + Sync {
     }
     /// The names of the classes; a label is an index into them. Empty if the target is a number.
     fn classes(&self) -> &[String];
+    /// How many numbers a network gives for a picture: one for each class, or the number itself.
+    fn outputs(&self) -> usize {
+        match self.target() {
+            Target::Classes => self.classes().len(),
+            Target::Number => 1,
+        }
+    }
     /// The number of pictures of a split; 0 of the test split if there is none. The other splits have at least one.
     fn len(&self, split: Split) -> usize;
     /// Whether a split has no pictures.

@@ -28,6 +28,15 @@ impl SourceSpec {
         }
     }
 
+    /// What an unreadable picture does, where there is a choice.
+    pub fn on_bad_image(&mut self) -> Option<&mut OnBadImage> {
+        match self {
+            Self::ImageFolder(spec) => Some(&mut spec.on_bad_image),
+            Self::Csv(spec) => Some(&mut spec.on_bad_image),
+            Self::Cifar10(_) | Self::Generated(_) => None,
+        }
+    }
+
     /// What a network is to tell about the pictures.
     pub fn target(&self) -> Target {
         match self {

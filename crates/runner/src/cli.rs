@@ -67,6 +67,25 @@ pub enum Command {
     Worker,
 }
 
+/// An experiment, and where its files are.
+#[derive(Debug, Args)]
+pub struct ExperimentArgs {
+    /// The experiment file
+    pub experiment: PathBuf,
+    /// Folder to look for data in, before $GRAFT_DATA_DIR and ./data; the first one also takes downloads
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Vec<PathBuf>,
+    /// Folder for results, one folder per experiment
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub results_dir: PathBuf,
+    /// Override a key of the experiment; variants by name. Can be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Never use the network (as HF_HUB_OFFLINE=1)
+    #[arg(long)]
+    pub offline: bool,
+}
+
 const SWEEP_EXAMPLES: &str = "\
 Examples:
   graft sweep experiments/beeant.toml --dry-run
@@ -80,28 +99,19 @@ from there. A second Ctrl-C stops at once; that costs the epochs since the last 
 /// Arguments of `graft sweep`.
 #[derive(Debug, Args)]
 #[command(after_help = SWEEP_EXAMPLES)]
-#[expect(clippy::struct_excessive_bools, reason = "they are independent flags")]
 pub struct SweepArgs {
-    /// The experiment file
-    pub experiment: PathBuf,
-    /// Folder to look for data in, before $GRAFT_DATA_DIR and ./data; the first one also takes downloads
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Vec<PathBuf>,
+    /// The experiment, and where its files are.
+    #[command(flatten)]
+    pub places: ExperimentArgs,
     /// Folder to look for weight files in, before $GRAFT_WEIGHTS_DIR, the caches and the network
     #[arg(long, value_name = "DIR")]
     pub weights_dir: Vec<PathBuf>,
-    /// Folder for results, one folder per experiment
-    #[arg(long, value_name = "DIR", default_value = "results")]
-    pub results_dir: PathBuf,
     /// Worker processes that run at a time [default: one for each core]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub jobs: Option<u32>,
     /// Where to compute: cpu, cuda, cuda:N or auto
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// Override a key of the experiment; variants by name. Can be given several times
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
     /// Disk space for features of frozen backbones, which trials and sweeps share, in GiB. They are kept in
     /// .cache/features in the results folder; 0 keeps none. Changes no result
     #[arg(long, value_name = "GIB", default_value_t = 4.0, value_parser = gib)]
@@ -118,9 +128,6 @@ pub struct SweepArgs {
     /// Stop at the first trial that fails
     #[arg(long)]
     pub fail_fast: bool,
-    /// Never use the network (as HF_HUB_OFFLINE=1)
-    #[arg(long)]
-    pub offline: bool,
 }
 
 /// Reads an amount of GiB.
@@ -147,26 +154,15 @@ Exit codes: 0 also with pictures that are there twice, 1 some can't be read and 
 #[derive(Debug, Args)]
 #[command(after_help = PREVIEW_EXAMPLES)]
 pub struct PreviewArgs {
-    /// The experiment file
-    pub experiment: PathBuf,
+    /// The experiment, and where its files are.
+    #[command(flatten)]
+    pub places: ExperimentArgs,
     /// The variant whose transform is shown, in the first cell of the grid [default: the first variant]
     #[arg(long, value_name = "NAME")]
     pub variant: Option<String>,
-    /// Folder to look for data in, before $GRAFT_DATA_DIR and ./data; the first one also takes downloads
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Vec<PathBuf>,
-    /// Override a key of the experiment; variants by name. Can be given several times
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
     /// Folder for the figures [default: the experiment's folder in the results folder]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Folder for results, one folder per experiment
-    #[arg(long, value_name = "DIR", default_value = "results")]
-    pub results_dir: PathBuf,
-    /// Never use the network (as HF_HUB_OFFLINE=1)
-    #[arg(long)]
-    pub offline: bool,
 }
 
 /// Reads a number of hours.
@@ -208,8 +204,9 @@ The rate of the experiment file does not matter, and no trial is changed.";
 #[derive(Debug, Args)]
 #[command(after_help = LR_FIND_EXAMPLES)]
 pub struct LrFindArgs {
-    /// The experiment file
-    pub experiment: PathBuf,
+    /// The experiment, and where its files are.
+    #[command(flatten)]
+    pub places: ExperimentArgs,
     /// Only this variant, in the first cell of the grid. Can be given several times
     #[arg(long, value_name = "NAME")]
     pub variant: Vec<String>,
@@ -225,27 +222,15 @@ pub struct LrFindArgs {
     /// Seed in the place of the experiment's
     #[arg(long, value_name = "SEED", value_parser = clap::value_parser!(u64).range(0..=i64::MAX as u64))]
     pub seed: Option<u64>,
-    /// Folder to look for data in, before $GRAFT_DATA_DIR and ./data; the first one also takes downloads
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Vec<PathBuf>,
     /// Folder to look for weight files in, before $GRAFT_WEIGHTS_DIR, the caches and the network
     #[arg(long, value_name = "DIR")]
     pub weights_dir: Vec<PathBuf>,
-    /// Folder for results, one folder per experiment
-    #[arg(long, value_name = "DIR", default_value = "results")]
-    pub results_dir: PathBuf,
     /// Threads to decode and compute with [default: one for each core]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
     /// Where to compute: cpu, cuda, cuda:N or auto
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// Override a key of the experiment; variants by name. Can be given several times
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// Never use the network (as HF_HUB_OFFLINE=1)
-    #[arg(long)]
-    pub offline: bool,
 }
 
 /// Reads a learning rate.

@@ -44,9 +44,6 @@ pub struct Position {
     pub tally: Tally,
     /// The best epoch so far.
     pub best: Option<Best>,
-    /// The step after which the network was last validated within an epoch.
-    #[serde(default)]
-    pub validated: u64,
     /// Rows of `evaluations.csv`.
     #[serde(default)]
     pub evaluations: usize,
@@ -69,7 +66,6 @@ impl Position {
             step: 0,
             tally: Tally::default(),
             best: None,
-            validated: 0,
             evaluations: 0,
             plateau: PlateauState::default(),
             stopping: StoppingState::default(),

@@ -2,7 +2,7 @@
 
 use graft_record::MetricRow;
 
-use crate::metrics::argmax;
+use crate::metrics::{NumberSums, argmax};
 
 /// The larger of the two numbers of guesses that count, if there are more classes than that.
 const TOP: usize = 5;
@@ -114,36 +114,24 @@ impl ClassMeasures {
 /// Sums over the pictures of a split, for a regression.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NumberMeasures {
-    /// Outputs and numbers.
-    pairs: Vec<(f64, f64)>,
+    sums: NumberSums,
+    /// Of the absolute differences.
+    absolute: f64,
+    seen: u64,
 }
 
 impl NumberMeasures {
     /// Adds a picture.
     pub(crate) fn add(&mut self, output: f64, number: f64) {
-        self.pairs.push((output, number));
+        self.sums.add(output, number);
+        self.absolute += (output - number).abs();
+        self.seen += 1;
     }
 
     /// The figures: mean squared error (the loss), mean absolute error, and R², the explained share of the variance, which is
     /// not a number if the numbers are all the same.
     pub(crate) fn rows(&self, split: &str) -> Vec<MetricRow> {
-        let n = self.pairs.len() as f64;
-        let mean_of = |of: &dyn Fn(f64, f64) -> f64| {
-            let values = self
-                .pairs
-                .iter()
-                .map(|&(output, number)| of(output, number));
-            values.sum::<f64>() / n
-        };
-        let mean = mean_of(&|_, number| number);
-        let squared = mean_of(&|output, number| (output - number).powi(2));
-        let absolute = mean_of(&|output, number| (output - number).abs());
-        let variance = mean_of(&|_, number| (number - mean).powi(2));
-        let explained = if variance > 0.0 {
-            1.0 - squared / variance
-        } else {
-            f64::NAN
-        };
+        let seen = self.seen as f64;
         let row = |metric: &str, value| MetricRow {
             split: split.to_owned(),
             metric: metric.to_owned(),
@@ -151,9 +139,9 @@ impl NumberMeasures {
             value,
         };
         vec![
-            row("mean_squared_error", squared),
-            row("mean_absolute_error", absolute),
-            row("r2", explained),
+            row("mean_squared_error", self.sums.squared_error / seen),
+            row("mean_absolute_error", self.absolute / seen),
+            row("r2", self.sums.explained(seen)),
         ]
     }
 }

@@ -25,6 +25,26 @@ pub struct NumberSums {
     pub squares: f64,
 }
 
+impl NumberSums {
+    /// Adds a picture.
+    pub(crate) fn add(&mut self, output: f64, number: f64) {
+        let difference = output - number;
+        self.squared_error += difference * difference;
+        self.numbers += number;
+        self.squares += number * number;
+    }
+
+    /// R² of `n` pictures: the share of the variance that is explained, and not a number if there is none.
+    pub(crate) fn explained(&self, n: f64) -> f64 {
+        let total = self.squares - self.numbers * self.numbers / n;
+        if total > 0.0 {
+            1.0 - self.squared_error / total
+        } else {
+            f64::NAN
+        }
+    }
+}
+
 impl Score {
     /// Of rows of logits.
     pub(crate) fn of_classes(logits: &[Vec<f32>], labels: &[u32]) -> Self {
@@ -40,11 +60,7 @@ impl Score {
     pub(crate) fn of_numbers(outputs: &[Vec<f32>], numbers: &[f32]) -> Self {
         let mut sums = NumberSums::default();
         for (row, &number) in outputs.iter().zip(numbers) {
-            let number = f64::from(number);
-            let difference = f64::from(row[0]) - number;
-            sums.squared_error += difference * difference;
-            sums.numbers += number;
-            sums.squares += number * number;
+            sums.add(row[0].into(), number.into());
         }
         Self {
             correct: 0,
@@ -97,14 +113,7 @@ impl Tally {
         let seen = self.seen as f64;
         match self.score.numbers {
             None => self.score.correct as f64 / seen,
-            Some(sums) => {
-                let total = sums.squares - sums.numbers * sums.numbers / seen;
-                if total > 0.0 {
-                    1.0 - sums.squared_error / total
-                } else {
-                    f64::NAN
-                }
-            }
+            Some(sums) => sums.explained(seen),
         }
     }
 }

@@ -14,8 +14,7 @@ use std::{
 use graft_fetch::Progress;
 
 use crate::{
-    Amount, Answer, Cifar10Spec, DataError, DataFolders, Picture, Source, Split, archive,
-    draw_parts, place,
+    Amount, Answer, Cifar10Spec, DataError, DataFolders, Picture, Source, Split, draw_parts, place,
 };
 
 /// Changes whenever the same pictures would be hashed differently.
@@ -186,18 +185,11 @@ pub(crate) fn ensure_present(
     folders: &DataFolders,
     progress: &mut dyn Progress,
 ) -> Result<(), DataError> {
-    let Some(url) = &spec.url else {
-        return Ok(());
-    };
-    if place::find_folder(&spec.path, folders).is_some() {
-        return Ok(());
-    }
-    let target = folders.download_into.join(&spec.path);
     let wanted: [&[&str]; 2] = [
         &["data_batch_1.bin", "test_batch.bin"],
         &["data_batch_1", "test_batch"],
     ];
-    archive::fetch(url, &target, &wanted, folders.offline, progress)
+    place::ensure_folder(&spec.path, spec.url.as_deref(), &wanted, folders, progress)
 }
 
 /// The names of the batches: the training batches, and last the test batch.

@@ -12,6 +12,7 @@ use std::{
 use crate::{
     Answer, CsvSpec, DataError, DataFolders, OnBadImage, Picture, Source, Split, Target,
     error::list,
+    fingerprint::Fingerprint,
     folder::{read_file, read_picture},
     place, unreadable,
 };
@@ -108,29 +109,23 @@ impl PictureList {
     }
 
     fn hash(&self) -> Result<String, DataError> {
-        let mut hasher = blake3::Hasher::new();
-        // Every part is preceded by its length, so that no two lists of parts give the same bytes.
-        let mut part = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        };
-        part(FINGERPRINT_VERSION.as_bytes());
-        part(&[u8::from(self.exif_orientation)]);
+        let mut hash = Fingerprint::new(FINGERPRINT_VERSION);
+        hash.part(&[u8::from(self.exif_orientation)]);
         for class in &self.classes {
-            part(class.as_bytes());
+            hash.part(class.as_bytes());
         }
         for split in Split::ALL {
-            part(split.name().as_bytes());
+            hash.part(split.name().as_bytes());
             for sample in &self.splits[split as usize] {
-                part(sample.name.as_bytes());
+                hash.part(sample.name.as_bytes());
                 match sample.answer {
-                    Answer::Class(label) => part(&label.to_le_bytes()),
-                    Answer::Number(number) => part(&number.to_bits().to_le_bytes()),
+                    Answer::Class(label) => hash.part(&label.to_le_bytes()),
+                    Answer::Number(number) => hash.part(&number.to_bits().to_le_bytes()),
                 }
-                part(&read_file(&self.root.join(&sample.name))?);
+                hash.part(&read_file(&self.root.join(&sample.name))?);
             }
         }
-        Ok(hasher.finalize().to_hex().to_string())
+        Ok(hash.finish())
     }
 }
 

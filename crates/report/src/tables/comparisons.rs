@@ -12,8 +12,8 @@ impl Table for Comparisons {
         "comparisons.csv"
     }
 
-    fn header(&self) -> &'static [&'static str] {
-        &[
+    fn header(&self) -> Vec<&'static str> {
+        vec![
             "variant",
             "reference",
             "cell",

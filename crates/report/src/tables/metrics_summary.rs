@@ -12,8 +12,8 @@ impl Table for MetricsSummary {
         "metrics-summary.csv"
     }
 
-    fn header(&self) -> &'static [&'static str] {
-        &[
+    fn header(&self) -> Vec<&'static str> {
+        vec![
             "variant", "cell", "split", "metric", "class", "n", "mean", "std", "low", "high",
         ]
     }

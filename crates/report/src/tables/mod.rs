@@ -1,12 +1,9 @@
 //! The CSV tables of a report.
 
 mod comparisons;
-mod epochs;
-mod evaluations;
-mod metrics;
 mod metrics_summary;
+mod per_trial;
 mod summary;
-mod timing;
 
 use std::{
     io,
@@ -15,6 +12,7 @@ use std::{
 
 use graft_record::{TrialKey, atomic_write};
 
+use self::per_trial::PerTrial;
 use crate::{ReportError, sweep::Sweep};
 
 /// A CSV file beside the trials.
@@ -23,7 +21,7 @@ pub(crate) trait Table {
     fn file_name(&self) -> &'static str;
 
     /// The names of its columns.
-    fn header(&self) -> &'static [&'static str];
+    fn header(&self) -> Vec<&'static str>;
 
     /// Its rows, with cells in the order of the header.
     fn rows(&self, sweep: &Sweep) -> Vec<Vec<String>>;
@@ -34,15 +32,31 @@ pub(crate) trait Table {
     }
 }
 
-/// Every table. A new one is a file in this folder and a line here.
+/// Every table. A new one is a file in this folder and a line here, or the rows of trials that it shows.
 const REGISTRY: &[&dyn Table] = &[
-    &epochs::Epochs,
-    &timing::Timing,
+    &PerTrial {
+        file_name: "epochs.csv",
+        rows: |trial| &trial.epochs,
+        is_always_there: true,
+    },
+    &PerTrial {
+        file_name: "timing.csv",
+        rows: |trial| &trial.timing,
+        is_always_there: true,
+    },
     &summary::SummaryTable,
     &comparisons::Comparisons,
-    &metrics::Metrics,
+    &PerTrial {
+        file_name: "metrics.csv",
+        rows: |trial| &trial.metrics,
+        is_always_there: false,
+    },
     &metrics_summary::MetricsSummary,
-    &evaluations::Evaluations,
+    &PerTrial {
+        file_name: "evaluations.csv",
+        rows: |trial| &trial.evaluations,
+        is_always_there: false,
+    },
 ];
 
 /// Writes every table into `folder` and returns their paths.

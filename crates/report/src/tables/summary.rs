@@ -12,8 +12,8 @@ impl Table for SummaryTable {
         "summary.csv"
     }
 
-    fn header(&self) -> &'static [&'static str] {
-        &[
+    fn header(&self) -> Vec<&'static str> {
+        vec![
             "variant",
             "cell",
             "n",

@@ -1,9 +1,6 @@
 //! `graft lr-find`: which learning rate suits a variant, by steps at growing rates.
 
-use std::{
-    path::{Path, PathBuf},
-    thread::available_parallelism,
-};
+use std::path::{Path, PathBuf};
 
 use graft_model::{WeightsFolders, WeightsSpec};
 use graft_record::{
@@ -17,6 +14,7 @@ use graft_trainer::{
 use super::{
     Answer, folders,
     sweep::{Materials, results_root, trial_folder},
+    threads,
 };
 use crate::{
     cli::LrFindArgs,
@@ -31,21 +29,13 @@ pub fn lr_find(args: &LrFindArgs) -> Result<Answer, Failure> {
     let experiment = read_experiment(args)?;
     let variants = variants(args, &experiment)?;
     graft_trainer::device::open(&args.device).map_err(Failure::bad_input)?;
-    let threads = args.threads.map_or_else(
-        || available_parallelism().map_or(1, usize::from),
-        |threads| threads as usize,
-    );
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(|error| {
-        Failure::bad_input(format!("can't start {threads} threads: {error}"))
-            .hint("choose fewer with --threads")
-    })?;
-    let offline = folders::is_offline(args.offline);
-    let data = folders::data(&args.data_dir, offline);
+    let pool = threads::pool(args.threads)?;
+    let offline = folders::is_offline(args.places.offline);
+    let data = folders::data(&args.places.data_dir, offline);
     let weights = WeightsFolders::from_env(&args.weights_dir, offline);
     let mut materials = Materials::gather(&experiment, &data, &weights)?;
     let plan = Plan::new(&experiment, &mut materials)?;
-    let root = results_root(&args.results_dir, &experiment.name);
+    let root = results_root(&args.places.results_dir, &experiment.name);
     ResultsFolder::create(&root).map_err(Failure::bad_input)?;
     let mut resources = Resources::default();
     let (mut text, mut files) = (String::new(), Vec::new());
@@ -63,7 +53,7 @@ pub fn lr_find(args: &LrFindArgs) -> Result<Answer, Failure> {
             features: None,
             tensorboard: false,
             device: args.device.clone(),
-            loader_threads: threads,
+            loader_threads: pool.current_num_threads(),
             checkpoint_seconds: f64::MAX,
         };
         eprintln!("{name}: up to {} steps", test.steps);
@@ -92,8 +82,8 @@ fn range_test(args: &LrFindArgs) -> Result<RangeTest, Failure> {
 
 /// The experiment, of which one repeat is enough.
 fn read_experiment(args: &LrFindArgs) -> Result<Experiment, Failure> {
-    let mut raw = RawExperiment::read(&args.experiment).map_err(Failure::bad_input)?;
-    raw.set(&args.set);
+    let mut raw = RawExperiment::read(&args.places.experiment).map_err(Failure::bad_input)?;
+    raw.set(&args.places.set);
     if let Some(seed) = args.seed {
         raw.set(&[format!("seed={seed}")]);
     }
@@ -128,7 +118,7 @@ fn weights_file(
         None => Ok(None),
         Some(weights @ WeightsSpec::Trial { .. }) => {
             let source = planned.dependencies.first().map(|&at| &plan.trials[at]);
-            let folder = source.map(|source| trial_folder(&args.results_dir, source));
+            let folder = source.map(|source| trial_folder(&args.places.results_dir, source));
             match folder.filter(graft_record::TrialFolder::is_finished) {
                 Some(folder) => Ok(Some(folder.best_checkpoint())),
                 None => Err(Failure::bad_input(format!(
@@ -137,7 +127,7 @@ fn weights_file(
                 ))
                 .hint(format!(
                     "run `graft sweep {}` first, or choose another variant with --variant",
-                    args.experiment.display()
+                    args.places.experiment.display()
                 ))),
             }
         }

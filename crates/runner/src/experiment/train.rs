@@ -1,7 +1,7 @@
 //! Reads `[train]`.
 
 use graft_trainer::{
-    ClipSpec, DecayOn, EarlyStopping, EmaSpec, OptimizerSpec, Recipe, ScheduleSpec, TrainingMode,
+    ClipSpec, DecayOn, EarlyStopping, EmaSpec, OptimizerSpec, Recipe, TrainingMode,
 };
 
 use super::{
@@ -33,39 +33,21 @@ pub(super) fn recipe(fields: Fields<'_>) -> Option<Recipe> {
     let batch_size = fields.required("batch_size", &Whole(1, 65_536));
     let optimizer = fields.required_table("optimizer").and_then(optimizer);
     let weight_decay_on = fields.or("weight_decay_on", &Word(DECAY_ON), "all");
-    let schedule = match fields.node("schedule") {
-        None => Some(ScheduleSpec::default()),
-        Some(_) => fields.table("schedule").and_then(schedule::schedule),
-    };
-    let clip = match fields.node("clip") {
-        None => Some(ClipSpec::default()),
-        Some(_) => fields.table("clip").and_then(clip),
-    };
+    let schedule = part(&fields, "schedule", schedule::schedule).map(Option::unwrap_or_default);
+    let clip = part(&fields, "clip", clip).map(Option::unwrap_or_default);
     let label_smoothing = fields.or("label_smoothing", &Number::Below(1.0), 0.0);
     let alpha = |key| match fields.node(key) {
         None => Some(0.0),
         Some(_) => fields.optional(key, &ALPHA),
     };
     let (mixup, cutmix) = (alpha("mixup"), alpha("cutmix"));
-    let class_weights = match fields.node("class_weights") {
-        None => Some(Vec::new()),
-        Some(_) => fields.optional("class_weights", &CLASS_WEIGHTS),
-    };
+    let class_weights = fields.optional_known("class_weights", &CLASS_WEIGHTS);
     let best = fields.or("best", &Word(MONITORS), "val_accuracy");
-    let early_stopping = match fields.node("early_stopping") {
-        None => Some(None),
-        Some(_) => fields
-            .table("early_stopping")
-            .and_then(early_stopping)
-            .map(Some),
-    };
+    let early_stopping = part(&fields, "early_stopping", early_stopping);
     let validate_every = fields.optional_known("validate_every", &Whole(1, 1_000_000_000));
     let evaluate_train = fields.or("evaluate_train", &Flag, false);
     let training_mode = fields.or("training_mode", &Word(TRAINING_MODES), "always");
-    let ema = match fields.node("ema") {
-        None => Some(None),
-        Some(_) => fields.table("ema").and_then(ema).map(Some),
-    };
+    let ema = part(&fields, "ema", ema);
     fields.finish();
     Some(Recipe {
         epochs: epochs? as u32,
@@ -77,7 +59,7 @@ pub(super) fn recipe(fields: Fields<'_>) -> Option<Recipe> {
         label_smoothing: label_smoothing?,
         mixup: mixup?,
         cutmix: cutmix?,
-        class_weights: class_weights?,
+        class_weights: class_weights?.unwrap_or_default(),
         best: best?,
         early_stopping: early_stopping?,
         ema: ema?,
@@ -98,6 +80,18 @@ const CLASS_WEIGHTS: List<Number> = List(
     Number::UpTo(1e6),
     "a list of numbers from 0 on, one for each class",
 );
+
+/// Reads a table that need not be there; no value at all for one that can't be read.
+#[expect(
+    clippy::option_option,
+    reason = "a table that is not there is not the same as one that can't be read"
+)]
+fn part<T>(fields: &Fields<'_>, key: &str, read: fn(Fields<'_>) -> Option<T>) -> Option<Option<T>> {
+    match fields.node(key) {
+        None => Some(None),
+        Some(_) => fields.table(key).and_then(read).map(Some),
+    }
+}
 
 /// Reads when a trial ends early, with Keras's names and defaults.
 fn early_stopping(fields: Fields<'_>) -> Option<EarlyStopping> {
@@ -121,10 +115,7 @@ fn ema(fields: Fields<'_>) -> Option<EmaSpec> {
 
 /// Reads how gradients are clipped.
 fn clip(fields: Fields<'_>) -> Option<ClipSpec> {
-    let limit = |key| {
-        let limit = fields.optional(key, &Number::Positive(1e38));
-        (limit.is_some() || fields.node(key).is_none()).then_some(limit)
-    };
+    let limit = |key| fields.optional_known(key, &Number::Positive(1e38));
     let (norm, value) = (limit("norm"), limit("value"));
     fields.finish();
     Some(ClipSpec {

@@ -6,13 +6,13 @@ mod text;
 
 use std::path::PathBuf;
 
-use graft_data::{OnBadImage, SourceSpec, ensure_present, open};
-use graft_record::safe_name;
+use graft_data::{OnBadImage, ensure_present, open};
 
 use self::{survey::Survey, text::Words};
 use super::{
     Answer,
     folders::{self, list_results},
+    sweep::results_root,
 };
 use crate::{
     cli::PreviewArgs,
@@ -23,19 +23,28 @@ use crate::{
 
 /// Reads every picture of an experiment, says what was found, and draws some as a variant's network sees them.
 pub fn preview(args: &PreviewArgs) -> Result<Answer, Failure> {
-    let experiment = Experiment::load(&args.experiment, &args.set).map_err(Failure::bad_input)?;
+    let experiment =
+        Experiment::load(&args.places.experiment, &args.places.set).map_err(Failure::bad_input)?;
     let (variant, settings) = chosen(&experiment, args.variant.as_deref())?;
-    let data = folders::data(&args.data_dir, folders::is_offline(args.offline));
+    let data = folders::data(
+        &args.places.data_dir,
+        folders::is_offline(args.places.offline),
+    );
     ensure_present(&experiment.source, &data, &mut DownloadProgress::default())
         .map_err(Failure::bad_input)?;
-    let source = open(&with_bad_pictures(&experiment.source), &data).map_err(Failure::bad_input)?;
+    // Pictures that trials leave out are named, too.
+    let mut named = experiment.source.clone();
+    let are_left_out = named
+        .on_bad_image()
+        .is_some_and(|what| std::mem::replace(what, OnBadImage::Error) == OnBadImage::Skip);
+    let source = open(&named, &data).map_err(Failure::bad_input)?;
     for note in source.notes() {
         eprintln!("note: {}", printable(&note));
     }
     let survey = Survey::of(&*source);
     let root = match &args.out {
         Some(folder) => folder.clone(),
-        None => args.results_dir.join(safe_name(&experiment.name)),
+        None => results_root(&args.places.results_dir, &experiment.name),
     };
     let failed = |problem: &dyn std::fmt::Display| {
         Failure::some_failed(format!("{}: {problem}", root.display()))
@@ -55,7 +64,7 @@ pub fn preview(args: &PreviewArgs) -> Result<Answer, Failure> {
         survey: &survey,
     };
     let text = format!("{words}{}", list_results(&root, &files));
-    let stops = ends_trials(&experiment.source) && survey.unreadable() > 0;
+    let stops = !are_left_out && survey.unreadable() > 0;
     let failure = stops.then(|| {
         let many = if survey.unreadable() == 1 { "" } else { "s" };
         let problem = format!(
@@ -85,18 +94,4 @@ fn chosen<'e>(
         Failure::bad_input(format!("there is no variant `{name}`"))
             .hint(format!("the experiment has {}", names.join(", ")))
     })
-}
-
-/// The source with the pictures that can't be read, so that they can be named.
-fn with_bad_pictures(source: &SourceSpec) -> SourceSpec {
-    let mut source = source.clone();
-    if let SourceSpec::ImageFolder(folder) = &mut source {
-        folder.on_bad_image = OnBadImage::Error;
-    }
-    source
-}
-
-/// Whether a picture that can't be read ends a trial.
-fn ends_trials(source: &SourceSpec) -> bool {
-    !matches!(source, SourceSpec::ImageFolder(folder) if folder.on_bad_image == OnBadImage::Skip)
 }

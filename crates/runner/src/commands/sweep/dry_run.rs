@@ -30,7 +30,7 @@ pub(super) fn dry_run(
         return Materials::gather(experiment, data, weights).map(|_| Answer::default());
     }
     let plan = Plan::new(experiment, &mut materials)?;
-    let folder = |trial: &_| trial_folder(&args.results_dir, trial);
+    let folder = |trial: &_| trial_folder(&args.places.results_dir, trial);
     let standings = standings(&plan, folder, args.retry_failed)?;
     let repeats = Repeats::new(experiment, &plan, &standings, folder);
     let (plan, standings, held) = wanted(&plan, standings, &repeats);

@@ -14,14 +14,6 @@ use crate::{
     progress::DownloadProgress,
 };
 
-/// How many outputs a network for these pictures has.
-pub(in crate::commands) fn outputs(source: &dyn Source) -> usize {
-    match source.target() {
-        Target::Classes => source.classes().len(),
-        Target::Number => 1,
-    }
-}
-
 /// What an experiment needs, with that of the experiments that its weights come from. Each is named once.
 #[derive(Default)]
 pub(in crate::commands) struct Needs<'e> {
@@ -179,7 +171,7 @@ impl Materials {
     fn fit(&mut self, experiment: &Experiment) {
         let Some(classes) = self
             .source(&experiment.source)
-            .map(|source| outputs(&**source))
+            .map(|source| source.outputs())
         else {
             return;
         };

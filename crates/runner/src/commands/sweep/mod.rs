@@ -63,19 +63,19 @@ pub fn sweep(args: &SweepArgs) -> Result<Answer, Failure> {
     let deadline = hours.map(|hours| Instant::now() + hours);
     let experiment = read_experiment(args)?;
     graft_trainer::device::open(&args.device).map_err(Failure::bad_input)?;
-    let offline = folders::is_offline(args.offline);
-    let data = folders::data(&args.data_dir, offline);
+    let offline = folders::is_offline(args.places.offline);
+    let data = folders::data(&args.places.data_dir, offline);
     let weights = WeightsFolders::from_env(&args.weights_dir, offline);
     let cores = available_parallelism().map_or(1, usize::from);
     let workers = args.jobs.map_or(cores, |jobs| jobs as usize);
     if args.dry_run {
         return dry_run::dry_run(args, &experiment, &data, &weights, workers);
     }
-    let own = Site::take(&args.results_dir, &experiment.name)?;
+    let own = Site::take(&args.places.results_dir, &experiment.name)?;
     let prepared = Materials::gather(&experiment, &data, &weights)
         .and_then(|mut materials| Ok((Plan::new(&experiment, &mut materials)?, materials)))
         .and_then(|(plan, materials)| {
-            let folder = |trial: &_| trial_folder(&args.results_dir, trial);
+            let folder = |trial: &_| trial_folder(&args.places.results_dir, trial);
             let standings = standings(&plan, folder, args.retry_failed)?;
             Ok((plan, materials, standings))
         });
@@ -89,8 +89,14 @@ pub fn sweep(args: &SweepArgs) -> Result<Answer, Failure> {
     for note in materials.notes() {
         eprintln!("note: {}", printable(&note));
     }
-    let sites = Sites::take(&args.results_dir, &experiment, own, &plan, &standings)?;
-    let folder = |trial: &_| trial_folder(&args.results_dir, trial);
+    let sites = Sites::take(
+        &args.places.results_dir,
+        &experiment,
+        own,
+        &plan,
+        &standings,
+    )?;
+    let folder = |trial: &_| trial_folder(&args.places.results_dir, trial);
     let repeats = Repeats::new(&experiment, &plan, &standings, folder);
     sites.describe(&experiment, &plan, &materials, &repeats)?;
     let run = Run {
@@ -109,8 +115,8 @@ pub fn sweep(args: &SweepArgs) -> Result<Answer, Failure> {
 
 fn read_experiment(args: &SweepArgs) -> Result<Experiment, Failure> {
     let read = || -> Result<Experiment, Problems> {
-        let mut raw = RawExperiment::read(&args.experiment)?;
-        raw.set(&args.set);
+        let mut raw = RawExperiment::read(&args.places.experiment)?;
+        raw.set(&args.places.set);
         raw.resolve()
     };
     read().map_err(Failure::bad_input)
@@ -157,7 +163,7 @@ impl Run<'_> {
             self.experiment,
             self.plan,
             standings,
-            &self.args.results_dir,
+            &self.args.places.results_dir,
         )?;
         let (tally, newly_failed, repeats) = self.run(standings, repeats)?;
         failed.extend(newly_failed);
@@ -307,7 +313,7 @@ impl Run<'_> {
         let handed = Trial {
             spec: trial.spec.clone(),
             key: trial.key.clone(),
-            results: results_root(&self.args.results_dir, &trial.experiment),
+            results: results_root(&self.args.places.results_dir, &trial.experiment),
             data_folders: self.data.search.clone(),
             weights_file,
             previous: trial
@@ -337,13 +343,13 @@ impl Run<'_> {
     fn feature_cache(&self) -> Option<FeatureCache> {
         let limit = (self.args.feature_cache * f64::from(1 << 30)) as u64;
         (limit > 0).then(|| FeatureCache {
-            folder: self.args.results_dir.join(FEATURE_FOLDER),
+            folder: self.args.places.results_dir.join(FEATURE_FOLDER),
             limit,
         })
     }
 
     fn folder(&self, trial: &PlannedTrial) -> TrialFolder {
-        trial_folder(&self.args.results_dir, trial)
+        trial_folder(&self.args.places.results_dir, trial)
     }
 
     fn folders<'t>(

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use graft_data::Source;
 use graft_record::{Plan as PlanRecord, ResultsFolder, SweepLock, TrialKey};
 
 use super::{materials::Materials, repeats::Repeats, results_root, samples, selection::Standing};
@@ -78,6 +79,19 @@ impl Sites {
             .map(|(name, site)| (name, &site.results))
     }
 
+    /// The folders whose experiment and pictures are known, with both.
+    fn described<'a>(
+        &'a self,
+        experiment: &'a Experiment,
+        materials: &'a Materials,
+    ) -> impl Iterator<Item = (&'a ResultsFolder, &'a Experiment, &'a dyn Source)> {
+        self.by_name.iter().filter_map(move |(name, site)| {
+            let described = find(experiment, name)?;
+            let source = materials.source(&described.source)?;
+            Some((&site.results, described, &**source))
+        })
+    }
+
     /// Writes what the reports need to know of each experiment: itself, its plan and its pictures.
     pub(super) fn describe(
         &self,
@@ -86,18 +100,11 @@ impl Sites {
         materials: &Materials,
         repeats: &Repeats<'_>,
     ) -> Result<(), Failure> {
-        for (name, site) in &self.by_name {
-            let Some(described) = find(experiment, name) else {
-                continue;
-            };
-            let Some(source) = materials.source(&described.source) else {
-                continue;
-            };
-            let results = &site.results;
+        for (results, described, source) in self.described(experiment, materials) {
             results
                 .write_experiment(described.to_toml())
                 .map_err(Failure::some_failed)?;
-            samples::write(results, described, &**source)?;
+            samples::write(results, described, source)?;
         }
         self.write_plans(experiment, plan, materials, repeats)
     }
@@ -110,18 +117,12 @@ impl Sites {
         materials: &Materials,
         repeats: &Repeats<'_>,
     ) -> Result<(), Failure> {
-        for (name, site) in &self.by_name {
-            let Some(described) = find(experiment, name) else {
-                continue;
-            };
-            let Some(source) = materials.source(&described.source) else {
-                continue;
-            };
+        for (results, described, source) in self.described(experiment, materials) {
             let mut record = plan_record(described, plan, source.classes(), repeats);
-            if name != &experiment.name {
-                keep_earlier_trials(&site.results, &mut record);
+            if described.name != experiment.name {
+                keep_earlier_trials(results, &mut record);
             }
-            let written = site.results.write_plan(&record);
+            let written = results.write_plan(&record);
             written.map_err(Failure::some_failed)?;
         }
         Ok(())
