@@ -14,6 +14,7 @@ mod network;
 mod options;
 mod parameter;
 mod pass;
+mod precision;
 mod registry;
 mod spec;
 mod summary;
@@ -27,6 +28,7 @@ pub use network::Network;
 pub use options::OptionInfo;
 pub use parameter::{Buffer, Kind, Parameter, Part};
 pub use pass::{Auxiliary, Pass};
+pub use precision::Precision;
 pub use registry::{
     BuildError, Dimensions, Entry, IMAGENET_MEAN, IMAGENET_STD, WeightSource, find, registry,
 };

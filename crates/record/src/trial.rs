@@ -42,6 +42,38 @@ impl TrialFolder {
         self.path.join("best.safetensors")
     }
 
+    /// The checkpoint of an epoch among the last ones that are kept.
+    pub fn epoch_checkpoint(&self, epoch: u32) -> PathBuf {
+        self.path.join(format!("epoch-{epoch:04}.safetensors"))
+    }
+
+    /// The epochs whose checkpoints are there, in order.
+    pub fn epoch_checkpoints(&self) -> Result<Vec<u32>, RecordError> {
+        let failed = |error| RecordError::io("list", &self.path, error);
+        let mut epochs = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            let number = name.to_str().and_then(|name| {
+                let name = name.strip_prefix("epoch-")?;
+                name.strip_suffix(".safetensors")?.parse::<u32>().ok()
+            });
+            epochs.extend(number);
+        }
+        epochs.sort_unstable();
+        Ok(epochs)
+    }
+
+    /// Removes the checkpoint of an epoch, if it is there.
+    pub fn remove_epoch_checkpoint(&self, epoch: u32) -> Result<(), RecordError> {
+        let path = self.epoch_checkpoint(epoch);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(RecordError::io("remove", &path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Makes the folder and those above it.
     pub fn create(&self) -> Result<(), RecordError> {
         fs::create_dir_all(&self.path)

@@ -51,6 +51,7 @@ impl Wishes {
 /// A trial that was handed over.
 struct Order {
     threads: usize,
+    device: String,
     trial: Value,
 }
 
@@ -77,8 +78,17 @@ fn listen(orders: Sender<Order>, wishes: &Wishes) {
     for line in io::stdin().lock().lines() {
         let Ok(line) = line else { break };
         match serde_json::from_str(&line) {
-            Ok(ToWorker::Run { threads, trial }) => {
-                if orders.send(Order { threads, trial }).is_err() {
+            Ok(ToWorker::Run {
+                threads,
+                device,
+                trial,
+            }) => {
+                let order = Order {
+                    threads,
+                    device,
+                    trial,
+                };
+                if orders.send(order).is_err() {
                     return;
                 }
             }
@@ -139,6 +149,7 @@ fn run_order(
     };
     // Preparing batches takes less time than training on them, but for frozen backbones.
     trial.loader_threads = order.threads;
+    trial.device = order.device;
     let pool = match pools.entry(order.threads) {
         std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
         std::collections::btree_map::Entry::Vacant(entry) => {
@@ -161,7 +172,9 @@ fn run_order(
         Err(error) => {
             let message = error.to_string();
             observer.log(&message);
-            if is_disk_full(&error) {
+            if error.is_out_of_memory() {
+                End::OutOfMemory { error: message }
+            } else if is_disk_full(&error) {
                 End::DiskFull { error: message }
             } else if let TrainError::Record(error) = error {
                 End::Unrecorded {

@@ -55,8 +55,7 @@ impl StepBench {
         })
     }
 
-    /// A training step as a trial takes it: forward, cross entropy, backward, update. Returns the mean loss; one that
-    /// is not finite changes nothing.
+    /// A training step as a trial takes it: forward, cross entropy, backward, update. Returns the mean loss.
     pub fn train_step(&mut self) -> Result<f64, TrainError> {
         self.steps += 1;
         let draws = Draws {
@@ -67,8 +66,8 @@ impl StepBench {
         };
         let optimizer = self.optimizer.as_mut();
         let (recipe, lr) = (&self.recipe, self.recipe.optimizer.lr());
-        let result = step(&self.network, optimizer, recipe, &self.example, draws, lr)?;
-        Ok(result.loss)
+        let found = step(&self.network, optimizer, recipe, &self.example, draws, lr)?;
+        Ok(found.read()?.loss)
     }
 
     /// A forward pass as in validation: no gradients, running statistics.

@@ -37,10 +37,42 @@ pub enum TrainError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The device's memory does not suffice.
+    #[error("device `{device}`: {reason}")]
+    OutOfMemory {
+        /// As asked for.
+        device: String,
+        /// What was to fit there, and what would.
+        reason: String,
+    },
     /// The transform.
     #[error(transparent)]
     Transform(#[from] TransformError),
     /// A specification that can't be followed or written down.
     #[error("the trial's specification can't be used: {0}")]
     Spec(String),
+}
+
+impl TrainError {
+    /// Whether the device's memory did not suffice.
+    pub fn is_out_of_memory(&self) -> bool {
+        match self {
+            Self::OutOfMemory { .. } => true,
+            Self::Tensor(error) => tells_of_memory(&error.to_string()),
+            Self::Model(error) => tells_of_memory(&error.to_string()),
+            _ => false,
+        }
+    }
+}
+
+/// Whether this is what CUDA's driver, cuBLAS or cuDNN say when there is no memory left. candle hands on their words alone.
+fn tells_of_memory(text: &str) -> bool {
+    [
+        "CUDA_ERROR_OUT_OF_MEMORY",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+        "CUDNN_STATUS_ALLOC_FAILED",
+        "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    ]
+    .iter()
+    .any(|word| text.contains(word))
 }

@@ -9,7 +9,7 @@ use crate::{
     inputs::{Example, Inputs},
     metrics::Tally,
     session::Session,
-    step::{Draws, StepResult, step},
+    step::{Draws, step},
 };
 
 /// Trains until the recipe's last epoch, the observer's wish to stop, or a loss that is not finite.
@@ -28,22 +28,29 @@ pub(crate) fn fit(
         }
         let mut inputs = Inputs::new(session, epoch, session.position.batches_done);
         while let Some(example) = inputs.next(&session.built.network, &session.device)? {
-            let (loss, images) = train_step(session, &example)?;
-            if !loss.is_finite() {
+            train_step(session, &example)?;
+            training.add(example.targets.len());
+            if session.must_know() && !session.hear()? {
                 return session.diverge();
             }
-            training.add(images);
             progress.batch = session.position.batches_done;
             progress.train_loss = session.position.tally.mean_loss();
             progress.images_per_second = training.images_per_second();
             observer.step(&progress);
             if observer.should_stop() {
-                return session.interrupt();
+                return if session.hear()? {
+                    session.interrupt()
+                } else {
+                    session.diverge()
+                };
             }
             if let Some(outcome) = validate_within(session, &progress, observer)? {
                 return Ok(outcome);
             }
             session.save_if_due()?;
+        }
+        if !session.hear()? {
+            return session.diverge();
         }
         training.stop();
         let validation = match validate(session, Split::Val, &progress, observer)? {
@@ -101,8 +108,8 @@ fn validate(
     }
 }
 
-/// One step on one batch. Returns the batch's mean loss and its number of pictures.
-fn train_step(session: &mut Session, example: &Example) -> Result<(f64, usize), TrainError> {
+/// One step on one batch. What it found is heard of later.
+fn train_step(session: &mut Session, example: &Example) -> Result<(), TrainError> {
     let (spec, lr) = (&session.trial.spec, session.lr());
     let draws = Draws {
         seed: spec.seed,
@@ -111,18 +118,15 @@ fn train_step(session: &mut Session, example: &Example) -> Result<(f64, usize), 
         step: session.position.step + 1,
     };
     let (network, optimizer) = (&session.built.network, session.optimizer.as_mut());
-    let StepResult { loss, score } = step(network, optimizer, &spec.recipe, example, draws, lr)?;
+    let found = step(network, optimizer, &spec.recipe, example, draws, lr)?;
 
-    if loss.is_finite()
-        && let Some(average) = &mut session.average
-    {
+    if let Some(average) = &mut session.average {
         average.update(network)?;
     }
-    let images = example.targets.len();
     session.position.step = draws.step;
     session.position.batches_done += 1;
-    session.position.tally.add(loss, score, images);
-    Ok((loss, images))
+    session.unheard.push(found);
+    Ok(())
 }
 
 /// Pictures and seconds of an epoch.

@@ -169,8 +169,8 @@ pub fn find_rate(
             };
             let lr = test.rate(taken);
             let (network, optimizer) = (&session.built.network, session.optimizer.as_mut());
-            let result = step(network, optimizer, &spec.recipe, &example, draws, lr)?;
-            let goes_on = curve.add(lr, result.loss, &mut running);
+            let found = step(network, optimizer, &spec.recipe, &example, draws, lr)?;
+            let goes_on = curve.add(lr, found.read()?.loss, &mut running);
             if !goes_on || curve.points.len() >= test.steps {
                 return Ok(curve);
             }

@@ -83,7 +83,9 @@ fn record_failure(folder: &TrialFolder, error: &TrainError, observer: &mut dyn O
         ..Status::new(State::Failed)
     });
     // What the results folder could not take is no fault of the trial: it can go on when there is room again.
-    status.state = if matches!(error, TrainError::Record(RecordError::Io { .. })) {
+    // Nor is a device's memory that others use, too.
+    let is_passing = matches!(error, TrainError::Record(RecordError::Io { .. }));
+    status.state = if is_passing || error.is_out_of_memory() {
         State::Interrupted
     } else {
         State::Failed

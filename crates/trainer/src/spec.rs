@@ -1,7 +1,7 @@
 //! What decides the result of a trial.
 
 use graft_data::DataSpec;
-use graft_model::{ModelSpec, TransferSpec, WeightsSpec};
+use graft_model::{ModelSpec, Precision, TransferSpec, WeightsSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::{EarlyStopping, EmaSpec, Monitor, ScheduleSpec};
@@ -54,6 +54,12 @@ pub struct Recipe {
     /// A weight for each class in the loss, in the order of the classes; empty for equal ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_weights: Vec<f64>,
+    /// The numbers that the network computes with.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub precision: Precision,
+    /// Whether a GPU computes in a fixed order, so that the same trial gives the same bits. A CPU always does.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub deterministic: bool,
 }
 
 impl Recipe {
@@ -76,6 +82,8 @@ impl Recipe {
             best: Monitor::default(),
             early_stopping: None,
             ema: None,
+            precision: Precision::default(),
+            deterministic: true,
         }
     }
 
@@ -83,6 +91,15 @@ impl Recipe {
     pub fn mixes(&self) -> bool {
         self.mixup > 0.0 || self.cutmix > 0.0
     }
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {

@@ -26,13 +26,34 @@ pub(crate) struct Draws {
     pub(crate) step: u64,
 }
 
+/// What a step found before it changed the network, where it was computed. A GPU may still be at it.
+pub(crate) struct Found {
+    loss: Tensor,
+    outputs: Tensor,
+    /// What the outputs are measured by: of mixed pictures the targets with the larger share.
+    targets: Targets,
+}
+
+impl Found {
+    /// Waits for it.
+    pub(crate) fn read(&self) -> Result<StepResult, TrainError> {
+        Ok(StepResult {
+            loss: self.loss.to_scalar::<f32>()?.into(),
+            score: self.targets.score(&self.outputs)?,
+            images: self.targets.len(),
+        })
+    }
+}
+
 /// What a step found before it changed the network.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StepResult {
-    /// Mean over the batch, the shares of second classifiers included. If it is not finite, nothing was changed.
+    /// Mean over the batch, the shares of second classifiers included. If it is not finite, the network is spoilt.
     pub(crate) loss: f64,
-    /// What the outputs are worth, those of mixed pictures by the target with the larger share.
+    /// What the outputs are worth.
     pub(crate) score: Score,
+    /// Pictures in the batch.
+    pub(crate) images: usize,
 }
 
 /// Trains on one batch.
@@ -43,7 +64,7 @@ pub(crate) fn step(
     example: &Example,
     draws: Draws,
     lr: f64,
-) -> Result<StepResult, TrainError> {
+) -> Result<Found, TrainError> {
     let tape = Tape::recording();
     let auxiliaries = RefCell::default();
     let trains = match recipe.training_mode {
@@ -71,20 +92,19 @@ pub(crate) fn step(
         let auxiliary = loss_of(&logits)?;
         loss = add_scaled(&tape, &loss, &auxiliary, weight)?;
     }
-    let result = StepResult {
-        loss: f64::from(loss.to_scalar::<f32>()?),
-        score: Mixed::main(mixed, targets).score(&logits)?,
+    let found = Found {
+        outputs: logits.detach(),
+        targets: Mixed::main(mixed, targets).clone(),
+        loss: loss.detach(),
     };
-    if result.loss.is_finite() {
-        let gradients = tape.backward(&loss)?;
-        let step = optimizer::Step {
-            lr,
-            number: draws.step,
-            clipping: clipping(&recipe.clip, network, &gradients)?,
-        };
-        optimizer.step(&gradients, &step)?;
-    }
-    Ok(result)
+    let gradients = tape.backward(&loss)?;
+    let step = optimizer::Step {
+        lr,
+        number: draws.step,
+        clipping: clipping(&recipe.clip, network, &gradients)?,
+    };
+    optimizer.step(&gradients, &step)?;
+    Ok(found)
 }
 
 /// The loss of `logits`, (n, k), with one target for each, or with two of which each has its share.

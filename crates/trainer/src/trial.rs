@@ -29,6 +29,9 @@ pub struct Trial {
     /// Whether an event file for TensorBoard is written beside the trials. Never changes a result.
     #[serde(default)]
     pub tensorboard: bool,
+    /// How many of the last epochs' networks are kept, each in a file of its own. Never changes a result.
+    #[serde(default)]
+    pub keep_last: u32,
     /// Where to compute: `cpu`, `cuda`, `cuda:N` or `auto`.
     pub device: String,
     /// Threads that prepare batches beside the training threads.

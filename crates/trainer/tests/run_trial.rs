@@ -77,6 +77,7 @@ fn trial(results: &Path, change: impl FnOnce(&mut TrialSpec)) -> Trial {
         device: "cpu".to_owned(),
         loader_threads: 1,
         tensorboard: false,
+        keep_last: 0,
         checkpoint_seconds: 1e9,
     }
 }
@@ -290,6 +291,49 @@ fn everything_that_remembers_goes_on_where_it_stopped() {
         }
         run(&parts, NEVER);
         assert_same(&whole, &parts);
+    }
+}
+
+#[test]
+fn the_last_epochs_are_kept_as_they_were_validated() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let trials = folders.each_ref().map(|folder| Trial {
+        keep_last: 2,
+        checkpoint_seconds: 0.0,
+        ..trial(folder.path(), |spec| {
+            spec.recipe.epochs = 5;
+            spec.recipe.ema = Some(EmaSpec { decay: 0.9 });
+            spec.recipe.best = Monitor::TrainLoss;
+        })
+    });
+    let [whole, resumed] = &trials;
+    run(whole, NEVER);
+    while matches!(run(resumed, 7), Outcome::Interrupted { .. }) {}
+    let bytes = |trial: &Trial, epoch| fs::read(folder(trial).epoch_checkpoint(epoch)).unwrap();
+    for trial in &trials {
+        assert_eq!(folder(trial).epoch_checkpoints().unwrap(), [4, 5]);
+        let (card, _) = load_best(&folder(trial).epoch_checkpoint(4))
+            .unwrap()
+            .unwrap();
+        assert_eq!((card.epoch, card.trial), (4, trial.key.id.clone()));
+    }
+    assert_ne!(bytes(whole, 4), bytes(whole, 5));
+    assert!(
+        [4, 5]
+            .into_iter()
+            .all(|epoch| bytes(whole, epoch) == bytes(resumed, epoch))
+    );
+    // The best one is the same network as that of its epoch.
+    let (best, tensors) = load_best(&folder(whole).best_checkpoint())
+        .unwrap()
+        .unwrap();
+    let (_, kept) = load_best(&folder(whole).epoch_checkpoint(best.epoch))
+        .unwrap()
+        .unwrap();
+    for (name, tensor) in tensors {
+        let values =
+            |tensor: &candle_core::Tensor| tensor.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(values(&tensor), values(&kept[&name]), "{name}");
     }
 }
 

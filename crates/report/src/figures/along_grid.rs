@@ -2,13 +2,13 @@
 
 use super::{
     Figure, Output,
-    curves::{LINE, MOST_BANDS, label, legend},
+    averaged::{Averaged, are_banded, interval, legend},
     lines::{Measure, partial_note},
 };
 use crate::{
     ReportError,
-    drawing::{Along, Chart, Dash, Panel, Series, variant_color},
-    statistics::{Estimate, estimate},
+    drawing::{Along, Chart, Panel},
+    statistics::estimate,
     sweep::{At, Sweep, TrialResult},
 };
 
@@ -41,11 +41,7 @@ fn axis(cells: &[String]) -> Option<(String, Vec<String>)> {
 
 fn chart(sweep: &Sweep, name: String, values: Vec<String>) -> Chart {
     let panels = At::ALL.map(|at| panel(sweep, at));
-    let is_banded = panels
-        .iter()
-        .flat_map(|panel| &panel.series)
-        .any(|series| !series.band.is_empty());
-    let bands = if is_banded {
+    let bands = if are_banded(&panels) {
         "; bands: 95 % interval of the mean"
     } else {
         ""
@@ -62,35 +58,20 @@ fn chart(sweep: &Sweep, name: String, values: Vec<String>) -> Chart {
 fn panel(sweep: &Sweep, at: At) -> Panel {
     let variants = &sweep.plan.variants;
     let series = variants.iter().enumerate().map(|(place, variant)| {
-        let (color, round) = variant_color(place);
-        let found: Vec<(f64, Estimate)> = sweep
-            .plan
-            .cells
-            .iter()
-            .enumerate()
-            .map(|(number, cell)| {
-                let trials = sweep.finished(variant, cell);
-                let errors = trials.map(|trial| 100.0 * (1.0 - trial.accuracy(at)));
-                (number as f64, estimate(&errors.collect::<Vec<_>>()))
-            })
-            .filter(|(_, error)| error.n > 0)
-            .collect();
-        let band = found.iter().filter(|(_, error)| error.n > 1);
-        let last = found.last().filter(|_| at == At::ALL[At::ALL.len() - 1]);
-        Series {
-            color,
-            width: LINE,
-            dash: Dash::of_round(round),
-            points: found.iter().map(|(x, error)| (*x, error.mean)).collect(),
-            band: if variants.len() <= MOST_BANDS {
-                band.map(|(x, error)| (*x, error.low.max(0.0), error.high))
-                    .collect()
-            } else {
-                Vec::new()
-            },
-            label: last.and_then(|(_, error)| label(variants, variant, error.mean, false)),
+        let cells = sweep.plan.cells.iter().enumerate();
+        let found = cells.map(|(number, cell)| {
+            let trials = sweep.finished(variant, cell);
+            let errors = trials.map(|trial| 100.0 * (1.0 - trial.accuracy(at)));
+            (number as f64, estimate(&errors.collect::<Vec<_>>()))
+        });
+        let line = Averaged {
+            points: found.filter(|(_, error)| error.n > 0).collect(),
+            edges: interval,
+            most: f64::INFINITY,
+            labelled: at == At::ALL[At::ALL.len() - 1],
             broken_off: false,
-        }
+        };
+        line.series(variants, place)
     });
     let which = match at {
         At::Last => "at the last epoch",

@@ -1,6 +1,7 @@
 //! The PNG figures of a report.
 
 mod along_grid;
+mod averaged;
 mod batch;
 mod confusion;
 mod curves;

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use super::{
     Figure, Output,
-    curves::{LINE, MOST_BANDS, label, legend},
+    averaged::{Averaged, deviation, legend},
     lines::{MOST_CELLS, cells_note, partial_note, shown},
 };
 use crate::{
     ReportError,
-    drawing::{Along, Chart, Dash, Panel, Series, variant_color},
-    statistics::{Estimate, estimate},
+    drawing::{Along, Chart, Panel},
+    statistics::estimate,
     sweep::Sweep,
 };
 
@@ -54,7 +54,6 @@ fn chart(sweep: &Sweep, splits: &[&str]) -> Chart {
 fn panel(sweep: &Sweep, cell: &str, split: &str) -> Panel {
     let variants = &sweep.plan.variants;
     let series = variants.iter().enumerate().map(|(place, variant)| {
-        let (color, round) = variant_color(place);
         let mut errors: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
         let trials = shown(sweep, variant, cell);
         let rows = trials.iter().flat_map(|trial| &trial.evaluations);
@@ -62,30 +61,17 @@ fn panel(sweep: &Sweep, cell: &str, split: &str) -> Panel {
             let error = 100.0 * (1.0 - row.accuracy);
             errors.entry(row.step).or_default().push(error);
         }
-        let found: Vec<(f64, Estimate)> = errors
-            .into_iter()
-            .map(|(step, errors)| (step as f64, estimate(&errors)))
-            .collect();
-        let band = found.iter().filter(|(_, error)| error.n > 1);
-        let last = found.last().filter(|_| split == "val");
-        Series {
-            color,
-            width: LINE,
-            dash: Dash::of_round(round),
+        let found = errors.into_iter();
+        let line = Averaged {
             points: found
-                .iter()
-                .map(|(step, error)| (*step, error.mean))
+                .map(|(step, errors)| (step as f64, estimate(&errors)))
                 .collect(),
-            band: if variants.len() <= MOST_BANDS {
-                let edges = |e: &Estimate| ((e.mean - e.std).max(0.0), e.mean + e.std);
-                band.map(|(step, error)| (*step, edges(error).0, edges(error).1))
-                    .collect()
-            } else {
-                Vec::new()
-            },
-            label: last.and_then(|(_, error)| label(variants, variant, error.mean, false)),
+            edges: deviation,
+            most: f64::INFINITY,
+            labelled: split == "val",
             broken_off: false,
-        }
+        };
+        line.series(variants, place)
     });
     let what = if sweep.plan.has_numbers() {
         "unexplained variance"

@@ -52,6 +52,7 @@ pub fn lr_find(args: &LrFindArgs) -> Result<Answer, Failure> {
             weights_file: weights_file(args, &plan, planned, &materials)?,
             features: None,
             tensorboard: false,
+            keep_last: 0,
             device: args.device.clone(),
             loader_threads: pool.current_num_threads(),
             checkpoint_seconds: f64::MAX,

@@ -96,6 +96,8 @@ pub struct Settings {
     pub transform: TransformSpec,
     /// How the network is trained.
     pub train: Recipe,
+    /// How many of the last epochs' networks are kept beside the best one.
+    pub keep_last: u32,
 }
 
 /// What a repeat starts from.

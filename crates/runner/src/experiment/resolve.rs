@@ -214,7 +214,7 @@ fn base_defaults(
     let read = || {
         let root = Fields::new(root, origin, Scope::File, sink);
         if root.node("train").is_some() {
-            root.table("train").and_then(train::recipe);
+            root.table("train").and_then(train::training);
         }
         if let Some(data) = root.node("data").and_then(|_| root.table("data")) {
             data.table("transform")

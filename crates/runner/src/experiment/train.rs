@@ -1,5 +1,6 @@
 //! Reads `[train]`.
 
+use graft_model::Precision;
 use graft_trainer::{
     ClipSpec, DecayOn, EarlyStopping, EmaSpec, OptimizerSpec, Recipe, TrainingMode,
 };
@@ -27,8 +28,15 @@ const WEIGHT_DECAY: Number = Number::UpTo(100.0);
 /// What the parameter of a beta distribution may be.
 const ALPHA: Number = Number::UpTo(1000.0);
 
+/// What `[train]` says.
+pub(super) struct Training {
+    pub(super) recipe: Recipe,
+    /// How many of the last epochs' networks are kept; decides no result.
+    pub(super) keep_last: u32,
+}
+
 /// Reads how a network is trained.
-pub(super) fn recipe(fields: Fields<'_>) -> Option<Recipe> {
+pub(super) fn training(fields: Fields<'_>) -> Option<Training> {
     let epochs = fields.required("epochs", &Whole(1, 100_000));
     let batch_size = fields.required("batch_size", &Whole(1, 65_536));
     let optimizer = fields.required_table("optimizer").and_then(optimizer);
@@ -48,8 +56,11 @@ pub(super) fn recipe(fields: Fields<'_>) -> Option<Recipe> {
     let evaluate_train = fields.or("evaluate_train", &Flag, false);
     let training_mode = fields.or("training_mode", &Word(TRAINING_MODES), "always");
     let ema = part(&fields, "ema", ema);
+    let precision = fields.or("precision", &Word(PRECISIONS), "f32");
+    let deterministic = fields.or("deterministic", &Flag, true);
+    let keep_last = fields.or("keep_last", &Whole(0, 100_000), 0);
     fields.finish();
-    Some(Recipe {
+    let recipe = Recipe {
         epochs: epochs? as u32,
         batch_size: batch_size? as usize,
         optimizer: optimizer?,
@@ -66,8 +77,20 @@ pub(super) fn recipe(fields: Fields<'_>) -> Option<Recipe> {
         validate_every: validate_every?,
         evaluate_train: evaluate_train?,
         training_mode: training_mode?,
+        precision: precision?,
+        deterministic: deterministic?,
+    };
+    Some(Training {
+        recipe,
+        keep_last: keep_last? as u32,
     })
 }
+
+const PRECISIONS: &[(&str, Precision)] = &[
+    ("f32", Precision::F32),
+    ("tf32", Precision::Tf32),
+    ("bf16", Precision::Bf16),
+];
 
 const DECAY_ON: &[(&str, DecayOn)] = &[("all", DecayOn::All), ("weights", DecayOn::Weights)];
 

@@ -78,7 +78,7 @@ pub(super) fn settings(
     let transfer = transfer(&fields, weights.as_ref().map(Option::is_some));
     let repeat_from = fields.or("repeat_from", &Word(REPEAT_FROM), "start");
     // What these lack is missing from the file as a whole, unless the variant has a table of its own.
-    let train = fields.table("train").and_then(train::recipe);
+    let train = fields.table("train").and_then(train::training);
     let data = fields.table("data").and_then(|fields| {
         let subset = data::subset(&fields, source);
         let below = fields.table("transform");
@@ -88,6 +88,7 @@ pub(super) fn settings(
     });
     fields.finish();
     let (subset, transform) = data?;
+    let train::Training { recipe, keep_last } = train?;
     let settings = Settings {
         model: model?,
         weights: weights?,
@@ -95,7 +96,8 @@ pub(super) fn settings(
         repeat_from: repeat_from?,
         subset,
         transform,
-        train: train?,
+        train: recipe,
+        keep_last,
     };
     check_size(&settings, table, origin, sink)?;
     check_extractor(&settings, table, origin, sink)?;

@@ -40,6 +40,8 @@ pub struct PlannedTrial {
     pub dependencies: Vec<usize>,
     /// The one of them that it goes on with as it is: the repeat before it.
     pub previous: Option<usize>,
+    /// How many of the last epochs' networks it keeps.
+    pub keep_last: u32,
 }
 
 /// Hashes of the content of files. They are asked for once per source and per weights.
@@ -201,6 +203,7 @@ impl<F: Fingerprints> Planner<'_, F> {
             spec,
             dependencies: parent.into_iter().chain(previous).collect(),
             previous,
+            keep_last: settings.keep_last,
         });
         self.places.insert(place, index);
         Ok(index)

@@ -117,7 +117,10 @@ fn describe_end(end: &End, figure: &str) -> String {
         End::Diverged { epoch, step } => {
             format!("diverged: the loss was not finite at epoch {epoch}, step {step}")
         }
-        End::Failed { error } | End::Crashed { error } | End::Unrecorded { error, .. } => {
+        End::Failed { error }
+        | End::Crashed { error }
+        | End::OutOfMemory { error }
+        | End::Unrecorded { error, .. } => {
             format!(
                 "failed: {}",
                 printable(error.lines().next().unwrap_or_default())

@@ -13,6 +13,8 @@ pub enum ToWorker {
     Run {
         /// Threads to compute with.
         threads: usize,
+        /// Where to compute, as `--device` names it.
+        device: String,
         /// A [`graft_trainer::Trial`].
         trial: Value,
     },
@@ -40,6 +42,13 @@ pub enum FromWorker {
         row: EpochRow,
         /// Its speed.
         timing: TimingRow,
+    },
+    /// How much memory the device has. Told by trials on a GPU, once they have taken theirs.
+    Memory {
+        /// Bytes that nobody has taken.
+        free: u64,
+        /// Bytes in all.
+        total: u64,
     },
     /// The trial has ended; the worker waits for the next one.
     Ended {
@@ -86,6 +95,11 @@ pub enum End {
         /// Whether another process has the trial.
         in_use: bool,
     },
+    /// The device's memory did not suffice. The trial can go on from its last checkpoint where there is more.
+    OutOfMemory {
+        /// The message, with what would fit.
+        error: String,
+    },
     /// The worker died under it.
     Crashed {
         /// How the worker ended, and what it last wrote to stderr.
@@ -109,6 +123,7 @@ impl End {
         matches!(
             self,
             Self::Failed { .. }
+                | Self::OutOfMemory { .. }
                 | Self::Unrecorded { .. }
                 | Self::Crashed { .. }
                 | Self::Diverged { .. }

@@ -4,6 +4,7 @@
 //! hands out the next trial. A worker is a process, so a crash or a kill costs one trial and nothing else.
 
 mod cores;
+mod crowd;
 mod message;
 mod pace;
 mod process;
@@ -45,6 +46,10 @@ pub struct Job {
 pub struct Settings {
     /// Worker processes at most.
     pub workers: usize,
+    /// The devices that they are spread over, as `--device` names them.
+    pub devices: Vec<String>,
+    /// Whether as many trials run at a time as there are workers; or, on each device, as many as prove worth it.
+    pub all_at_once: bool,
     /// Cores to share out among running trials.
     pub cores: usize,
     /// When cores are idle, a trial that would still run longer than this goes on from a checkpoint on more threads.
@@ -65,7 +70,7 @@ pub trait Listener {
     fn step(&mut self, job: &Job, worker: usize, progress: &StepProgress);
     /// A trial did an epoch.
     fn epoch(&mut self, job: &Job, worker: usize, row: &EpochRow, timing: &TimingRow);
-    /// A trial left its worker at a checkpoint, to go on at once on more threads.
+    /// A trial left its worker at a checkpoint, to go on at once on more threads, or with fewer others on its device.
     fn moved(&mut self, job: &Job, worker: usize);
     /// The end of a trial whose worker died, if all its results were written before that.
     fn finished(&self, _job: &Job) -> Option<End> {

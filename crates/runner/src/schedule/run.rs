@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     End, Event, FromWorker, Job, Listener, Settings, SignalSender, Stop, Tally, ToWorker, cores,
+    crowd::{Crowd, Seen},
     pace::Pace,
     process::{WorkerProcess, describe_exit},
     queue::Queue,
@@ -29,6 +30,7 @@ pub struct Schedule {
     queue: Queue,
     settings: Settings,
     slots: Vec<Slot>,
+    crowd: Crowd,
     sender: Sender<Event>,
     events: Receiver<Event>,
     /// Events that came while the schedule waited for a signal, in their order.
@@ -46,6 +48,7 @@ impl Schedule {
         let workers = settings.workers.clamp(1, jobs.len().max(1));
         Self {
             queue: Queue::new(jobs),
+            crowd: Crowd::new(&settings.devices, workers, settings.all_at_once),
             settings,
             slots: (0..workers).map(|_| Slot::default()).collect(),
             sender,
@@ -84,6 +87,7 @@ impl Schedule {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the schedule holds a sender"),
             }
+            self.watch_devices();
             listener.tick();
         }
         for slot in &mut self.slots {
@@ -128,6 +132,40 @@ impl Schedule {
         self.running_trials().count()
     }
 
+    /// Lets each device see how its trials go, which decides how many it gets.
+    fn watch_devices(&mut self) {
+        let now = Instant::now();
+        for place in 0..self.settings.devices.len() {
+            let slots = self.slots.iter().enumerate();
+            let trials: Vec<Seen> = slots
+                .filter(|(slot, _)| self.crowd.place(*slot) == place)
+                .filter_map(|(slot, it)| Some((slot, it.running?.pace.map(|pace| pace.done()))))
+                .collect();
+            self.crowd.watch(place, &trials, now);
+        }
+    }
+
+    /// How many trials run on the device of a slot.
+    fn neighbours(&self, slot: usize) -> usize {
+        let place = self.crowd.place(slot);
+        let slots = self.slots.iter().enumerate();
+        let there =
+            slots.filter(|(other, it)| it.running.is_some() && self.crowd.place(*other) == place);
+        there.count()
+    }
+
+    /// Tells the trials on the device of a slot how many they are.
+    fn count_neighbours(&mut self, slot: usize) {
+        let (place, count) = (self.crowd.place(slot), self.neighbours(slot));
+        for (other, it) in self.slots.iter_mut().enumerate() {
+            if let Some(running) = &mut it.running
+                && self.crowd.place(other) == place
+            {
+                running.crowd = running.crowd.max(count);
+            }
+        }
+    }
+
     /// When no more trials wait, asks long-running ones to come back for the cores that are idle: they go on from a
     /// checkpoint, which changes no result.
     fn use_idle_cores(&mut self) {
@@ -158,6 +196,9 @@ impl Schedule {
         // A process that is there already is used before another one is started.
         idle.sort_by_key(|&slot| (self.slots[slot].process.is_none(), slot));
         for (used, &slot) in idle.iter().enumerate() {
+            if !self.crowd.has_room(slot, self.neighbours(slot)) {
+                continue;
+            }
             let ready = self.queue.ready();
             let busy: BTreeSet<String> = self
                 .running_trials()
@@ -173,11 +214,13 @@ impl Schedule {
             let (moving, staying): (Vec<Running>, Vec<Running>) =
                 self.running_trials().partition(|running| running.moving);
             let taken: usize = staying.iter().map(|running| running.threads).sum();
-            let threads = cores::share(
-                self.settings.cores.saturating_sub(taken),
-                idle.len() - used + moving.len(),
-                ready + moving.len(),
-            );
+            let free = self.settings.cores.saturating_sub(taken);
+            let threads = if self.settings.all_at_once {
+                cores::share(free, idle.len() - used + moving.len(), ready + moving.len())
+            } else {
+                // Others may come beside it.
+                cores::share(self.settings.cores, self.slots.len(), self.slots.len())
+            };
             self.start(slot, place, threads, listener);
             if self.tally.stop.is_some() {
                 return;
@@ -220,9 +263,11 @@ impl Schedule {
                 }
             }
         }
+        self.crowd.changed(slot);
         let job = self.queue.job(place);
         let message = ToWorker::Run {
             threads,
+            device: self.crowd.name(slot).to_owned(),
             trial: job.trial.clone(),
         };
         let worker = &mut self.slots[slot];
@@ -232,9 +277,11 @@ impl Schedule {
             accepted: false,
             moving: false,
             pace: None,
+            crowd: 0,
         });
         worker.last_cohort = Some(job.cohort.clone());
-        if let Some(process) = &mut worker.process {
+        self.count_neighbours(slot);
+        if let Some(process) = &mut self.slots[slot].process {
             // A worker that is gone is found by its closed stdout, and the trial is given back then.
             drop(process.send(&message));
         }
@@ -298,19 +345,36 @@ impl Schedule {
                 listener.step(job, slot, &progress);
             }
             FromWorker::Epoch { row, timing } => listener.epoch(job, slot, &row, &timing),
+            FromWorker::Memory { free, total } => self.crowd.memory(slot, free, total),
             FromWorker::Ended { end } => self.ended(slot, &end, listener),
         }
     }
 
     /// Books the end of the trial that runs in a slot, and what follows from it.
     fn ended(&mut self, slot: usize, end: &End, listener: &mut dyn Listener) {
-        let Some(Running { place, moving, .. }) = self.slots[slot].running.take() else {
+        self.crowd.changed(slot);
+        let Some(Running {
+            place,
+            moving,
+            crowd,
+            ..
+        }) = self.slots[slot].running.take()
+        else {
             return;
         };
         if moving && *end == End::Interrupted && self.tally.stop.is_none() {
             self.queue.give_back(place);
             listener.moved(self.queue.job(place), slot);
             return;
+        }
+        if matches!(end, End::OutOfMemory { .. }) {
+            // What it holds of the device's memory goes with the process.
+            self.slots[slot].retire();
+            if self.crowd.is_full(slot, crowd) && self.tally.stop.is_none() {
+                self.queue.give_back(place);
+                listener.moved(self.queue.job(place), slot);
+                return;
+            }
         }
         listener.ended(self.queue.job(place), Some(slot), end);
         if end.is_finished() {

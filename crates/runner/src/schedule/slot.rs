@@ -27,6 +27,8 @@ pub(super) struct Running {
     /// Whether it was asked to come back for more threads.
     pub(super) moving: bool,
     pub(super) pace: Option<Pace>,
+    /// The most trials that were on its device at a time, itself among them.
+    pub(super) crowd: usize,
 }
 
 impl Slot {

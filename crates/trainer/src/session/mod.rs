@@ -23,10 +23,15 @@ use crate::{
     network::BuiltNetwork,
     optimizer::{self, Optimizer},
     pace::Pace,
+    step::{Found, StepResult},
 };
 
 /// Batches prepared ahead of the one that is trained on.
 const LOOK_AHEAD: usize = 4;
+
+/// Steps on a GPU that may go by before anybody waits for what they found: often enough for the eye, and seldom enough that
+/// the GPU has always something to do.
+const UNHEARD: usize = 32;
 
 /// A trial under way.
 pub(crate) struct Session<'a> {
@@ -52,6 +57,8 @@ pub(crate) struct Session<'a> {
     events: Option<Events>,
     /// The network at its best epoch, until it is on the disk.
     unsaved_best: Option<Vec<(String, Tensor)>>,
+    /// What the last steps found, as long as nobody has waited for it.
+    pub(crate) unheard: Vec<Found>,
     saves: Pace,
     /// When rows and status were written, but for the last ones.
     notes: Pace,
@@ -137,6 +144,7 @@ impl<'a> Session<'a> {
             timing: Vec::new(),
             events: None,
             unsaved_best: None,
+            unheard: Vec::new(),
             saves: Pace::start(),
             notes: Pace::start(),
             trial,
@@ -174,6 +182,34 @@ impl<'a> Session<'a> {
         self.position.plateau.rate(scheduled)
     }
 
+    /// Whether what the last steps found has to be known before the next one.
+    pub(crate) fn must_know(&self) -> bool {
+        self.device.is_cpu()
+            || self.unheard.len() >= UNHEARD
+            || self.is_validation_due()
+            || self.is_save_due()
+    }
+
+    /// Waits for what the last steps found and counts it. `false` if a loss was not finite: the position is that of its
+    /// step then.
+    pub(crate) fn hear(&mut self) -> Result<bool, TrainError> {
+        let unheard = std::mem::take(&mut self.unheard);
+        let first = self.position.step + 1 - unheard.len() as u64;
+        for (step, found) in (first..).zip(&unheard) {
+            let StepResult {
+                loss,
+                score,
+                images,
+            } = found.read()?;
+            if !loss.is_finite() {
+                self.position.step = step;
+                return Ok(false);
+            }
+            self.position.tally.add(loss, score, images);
+        }
+        Ok(true)
+    }
+
     /// Records an epoch: its row, whether it is the best so far, and files and a checkpoint if they are due.
     pub(crate) fn end_epoch(
         &mut self,
@@ -209,6 +245,7 @@ impl<'a> Session<'a> {
         if let Some(events) = &mut self.events {
             events.epoch(&row, &timing, &self.built.network)?;
         }
+        self.keep_epoch(epoch)?;
         self.rows.push(row);
         self.timing.push(timing);
         self.position.epochs_done = epoch;

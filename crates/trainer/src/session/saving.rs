@@ -5,9 +5,13 @@ use std::time::{Duration, Instant};
 use graft_data::Split;
 use graft_record::{Manifest, ParameterCounts, State};
 
-use super::{Session, resuming::load_best, resuming::unusable};
+use super::{
+    Session,
+    resuming::{load_best, unusable},
+    snapshot,
+};
 use crate::{
-    Outcome, TrainError,
+    ModelCard, Outcome, TrainError,
     average::WeightAverage,
     checkpoint::{self, Saved, Tensors},
 };
@@ -63,14 +67,19 @@ impl Session<'_> {
         Ok(self.folder.write_timing(&self.timing)?)
     }
 
-    /// Writes the checkpoints if it is time to.
+    /// Writes the checkpoints if it is time to and all is known that belongs into them.
     pub(crate) fn save_if_due(&mut self) -> Result<(), TrainError> {
-        let least = Duration::from_secs_f64(self.trial.checkpoint_seconds);
-        if self.saves.is_due(least) {
+        if self.unheard.is_empty() && self.is_save_due() {
             self.save()
         } else {
             Ok(())
         }
+    }
+
+    /// Whether it is time for checkpoints.
+    pub(super) fn is_save_due(&self) -> bool {
+        let least = Duration::from_secs_f64(self.trial.checkpoint_seconds);
+        self.saves.is_due(least)
     }
 
     /// Writes the rows and the checkpoints, last the one that says that the others are there.
@@ -98,6 +107,26 @@ impl Session<'_> {
             self.card.epoch = best.epoch;
             checkpoint::save_best(&self.folder.best_checkpoint(), tensors, &self.card)?;
             self.unsaved_best = None;
+        }
+        Ok(())
+    }
+
+    /// Writes the network as it was validated after `epoch`, and removes those of epochs that are no longer among the last.
+    pub(super) fn keep_epoch(&self, epoch: u32) -> Result<(), TrainError> {
+        let kept = self.trial.keep_last;
+        if kept == 0 {
+            return Ok(());
+        }
+        let tensors = snapshot(self.network(), self.average.as_ref())?;
+        let card = ModelCard {
+            epoch,
+            ..self.card.clone()
+        };
+        checkpoint::save_best(&self.folder.epoch_checkpoint(epoch), &tensors, &card)?;
+        for old in self.folder.epoch_checkpoints()? {
+            if old.saturating_add(kept) <= epoch {
+                self.folder.remove_epoch_checkpoint(old)?;
+            }
         }
         Ok(())
     }

@@ -268,6 +268,8 @@ impl Run<'_> {
         })?;
         let settings = Settings {
             workers,
+            devices: vec![self.args.device.clone()],
+            all_at_once: true,
             cores: self.cores,
             worth_moving: WORTH_MOVING,
             fail_fast: self.args.fail_fast,
@@ -321,6 +323,7 @@ impl Run<'_> {
                 .map(|previous| self.folder(&self.plan.trials[previous]).last_checkpoint()),
             features: self.feature_cache(),
             tensorboard: events::are_wanted(self.experiment, trial),
+            keep_last: trial.keep_last,
             device: self.args.device.clone(),
             loader_threads: 1,
             checkpoint_seconds: CHECKPOINT_SECONDS,

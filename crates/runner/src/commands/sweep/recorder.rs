@@ -201,7 +201,7 @@ impl Listener for Recorder<'_> {
         match end {
             End::Finished { .. } | End::Interrupted | End::DiskFull { .. } => {}
             // The trial has recorded a failure itself, if it got that far.
-            End::Failed { error } | End::Crashed { error } => {
+            End::Failed { error } | End::Crashed { error } | End::OutOfMemory { error } => {
                 self.keep_failure(job, error, Kind::Failed);
             }
             End::Unrecorded { error, in_use } => {

@@ -80,6 +80,7 @@ impl Listener for Diary {
             End::Failed { error } => format!("failed: {error}"),
             End::Unrecorded { error, .. } => format!("unrecorded: {error}"),
             End::DiskFull { error } => format!("disk full: {error}"),
+            End::OutOfMemory { error } => format!("out of memory: {error}"),
             End::Crashed { error } => format!("crashed: {error}"),
             End::Blocked { source } => format!("blocked by {source}"),
         };
@@ -115,6 +116,8 @@ impl Test {
         };
         let settings = Settings {
             workers: 1,
+            devices: vec!["cpu".to_owned()],
+            all_at_once: true,
             cores: 4,
             worth_moving: Duration::from_secs(3600),
             fail_fast: false,
@@ -504,4 +507,88 @@ fn workers_that_end_between_trials_are_no_failed_starts() {
             ..Tally::default()
         }
     );
+}
+
+#[test]
+fn a_trial_that_finds_no_memory_goes_on_when_its_neighbours_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let full = r#"echo '{"type":"ended","end":{"end":"out-of-memory","error":"no memory"}}'"#;
+    // `small` ends once `big` has found the device full.
+    let script = format!(
+        r"
+        cd {}
+        mkfifo full 2>/dev/null
+        while read -r line; do
+            case $line in
+                *big*) started; if [ -e seen ]; then finished; else touch seen; echo > full; {full}; fi ;;
+                *small*) started; read -r _ < full; finished ;;
+                *huge*) started; {full} ;;
+            esac
+        done",
+        folder.path().display()
+    );
+    let mut test = Test::new(&script).workers(2);
+    test.settings.devices = vec!["cuda:0".to_owned()];
+    let jobs = vec![job("small", &[]), job("big", &[]), job("huge", &["big"])];
+    let (tally, lines) = test.run(jobs);
+    let of = |id: &str| {
+        let lines = lines.iter().filter(|line| line.starts_with(id));
+        lines.map(String::as_str).collect::<Vec<_>>()
+    };
+    let place = |line: &str| lines.iter().position(|other| other == line);
+    assert_eq!(of("small"), ["small started on 2", "small finished"]);
+    let big = &of("big")[..2];
+    assert_eq!(big, ["big started on 2", "big moved"]);
+    assert_eq!(of("big").last(), Some(&"big finished"));
+    assert!(place("small finished") < place("big finished"), "{lines:?}");
+    assert_eq!(of("huge").last(), Some(&"huge out of memory: no memory"));
+    let expected = Tally {
+        finished: 2,
+        failed: 1,
+        ..Tally::default()
+    };
+    assert_eq!(tally, expected);
+}
+
+#[test]
+fn trials_are_spread_over_devices_and_grow_in_number_only_where_that_is_watched() {
+    let folder = tempfile::tempdir().unwrap();
+    // The first trial on each of the two devices meets the one on the other.
+    let script = format!(
+        r#"
+        cd {}
+        mkfifo met 2>/dev/null
+        while read -r line; do
+            case $line in
+                *'"device":"cuda:0"'*) started; [ -e zero ] || {{ touch zero; read -r _ < met; }}; finished ;;
+                *'"device":"cuda:1"'*) started; [ -e one ] || {{ touch one; echo > met; }}; finished ;;
+                *) started; failed ;;
+            esac
+        done"#,
+        folder.path().display()
+    );
+    let mut test = Test::new(&script).workers(4);
+    test.settings.devices = vec!["cuda:0".to_owned(), "cuda:1".to_owned()];
+    test.settings.all_at_once = false;
+    let jobs: Vec<Job> = ["a", "b", "c", "d"].map(|id| job(id, &[])).into();
+    let (tally, lines) = test.run(jobs);
+    assert_eq!(tally.finished, 4, "{lines:?}");
+    // One at a time on each, and each with its share of the four cores.
+    let started: Vec<&String> = lines
+        .iter()
+        .filter(|line| line.contains("started"))
+        .collect();
+    assert!(
+        started.iter().all(|line| line.ends_with("on 1")),
+        "{lines:?}"
+    );
+    let most = lines.iter().fold((0, 0), |(now, most), line| {
+        let now = if line.contains("started") {
+            now + 1
+        } else {
+            now - 1
+        };
+        (now, now.max(most))
+    });
+    assert!(most.1 <= 2, "{lines:?}");
 }
