@@ -1,6 +1,9 @@
 //! What can go wrong with pictures. Every message says what is wrong, with which file or folder, and what to do.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use crate::{TransformError, decode::DecodeError};
 
@@ -151,6 +154,16 @@ pub enum DataError {
         /// What to do, if that is not plain.
         hint: Option<String>,
     },
+    /// Several lines of a list of pictures are wrong.
+    #[error("{}", line_problems(path, problems, *.more))]
+    Lines {
+        /// The list.
+        path: PathBuf,
+        /// The first of them.
+        problems: Vec<LineProblem>,
+        /// How many more there are.
+        more: usize,
+    },
     /// The keys of a source contradict each other or ask for nothing.
     #[error("{0}")]
     Spec(String),
@@ -160,6 +173,70 @@ pub enum DataError {
         /// The number of the batch.
         batch: usize,
     },
+}
+
+/// What is wrong with a line of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineProblem {
+    /// The line, from 1.
+    pub line: u64,
+    /// What is wrong with it.
+    pub reason: String,
+    /// What to do, if that is not plain.
+    pub hint: Option<String>,
+}
+
+impl LineProblem {
+    /// A wrong line. Control characters of the list are escaped.
+    pub(crate) fn new(line: u64, reason: &str, hint: Option<&str>) -> Self {
+        Self {
+            line,
+            reason: printable(reason),
+            hint: hint.map(str::to_owned),
+        }
+    }
+}
+
+impl DataError {
+    /// Wrong lines of the list at `path`, of which the first ones are told; none if there are none.
+    pub(crate) fn of_lines(path: &Path, mut problems: Vec<LineProblem>) -> Option<Self> {
+        let path = path.to_owned();
+        if problems.len() < 2 {
+            let LineProblem { line, reason, hint } = problems.pop()?;
+            return Some(Self::Line {
+                path,
+                line,
+                reason,
+                hint,
+            });
+        }
+        let more = problems.len().saturating_sub(MOST_LINES);
+        problems.truncate(MOST_LINES);
+        Some(Self::Lines {
+            path,
+            problems,
+            more,
+        })
+    }
+}
+
+/// Why validation pictures with numbers can't be judged by.
+pub(crate) const UNEXPLAINED: &str = "R² needs at least two different numbers in validation";
+
+/// Wrong lines of a list that are told; more are only counted.
+const MOST_LINES: usize = 10;
+
+/// `text` on one line and without control characters, such as those in a hostile file.
+pub fn printable(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
 }
 
 /// Wraps what the system said about `path`.
@@ -196,6 +273,26 @@ pub(crate) fn list(names: &[String]) -> String {
             names.len() - SHOWN
         ),
     }
+}
+
+/// The wrong lines of a list, and then what to do about them, each advice once.
+fn line_problems(path: &Path, problems: &[LineProblem], more: usize) -> String {
+    let name = path.display();
+    let mut lines: Vec<String> = problems
+        .iter()
+        .map(|problem| format!("{name}:{}: {}", problem.line, problem.reason))
+        .collect();
+    if more > 0 {
+        let are = if more == 1 { "line is" } else { "lines are" };
+        lines.push(format!("{name}: {more} more {are} wrong"));
+    }
+    for hint in problems.iter().filter_map(|problem| problem.hint.as_ref()) {
+        let hint = format!("hint: {hint}");
+        if !lines.contains(&hint) {
+            lines.push(hint);
+        }
+    }
+    lines.join("\n")
 }
 
 /// A hint in a line of its own.

@@ -32,7 +32,7 @@ mod walk;
 pub use cache::{MemoryBudget, PictureCache};
 pub use cifar10::Cifar10;
 pub use decode::{DecodeError, MAX_PIXELS, decode};
-pub use error::DataError;
+pub use error::{DataError, LineProblem, printable};
 pub use folder::{ImageFolder, read_picture};
 pub use generated::Generated;
 pub use loader::{Batch, Batches, Loader, LoaderOptions};

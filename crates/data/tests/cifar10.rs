@@ -311,6 +311,16 @@ fn missing_files_and_other_folders_are_told_apart() {
         text.starts_with("failed to read") && text.contains("batches.meta"),
         "{text}"
     );
+    for name in ["data_batch_2", "data_batch_5", "test_batch"] {
+        fs::remove_file(folder.path(name)).unwrap();
+    }
+    assert!(
+        folder.error().contains(
+            "files are missing in it: data_batch_2, data_batch_5, test_batch, batches.meta\nhint: "
+        ),
+        "{}",
+        folder.error()
+    );
     let folder = Folder::new();
     assert!(folder.error().contains("there is no folder `cifar`"));
     folder.write("readme.html", b"");

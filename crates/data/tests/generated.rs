@@ -66,10 +66,23 @@ fn satellite_tiles_have_numbers() {
     assert_ne!(tile, poverty.load(Split::Train, 3).unwrap());
     assert_eq!(poverty.name(Split::Val, 7), "poverty/val/00007");
     assert_ne!(night.fingerprint().unwrap(), poverty.fingerprint().unwrap());
-    // One picture is enough where there are no classes.
+    // One picture is enough to learn from where there are no classes, and two to judge by.
     let mut one = spec(GeneratedTask::Poverty, 0);
-    (one.train, one.val) = (1, 1);
-    assert_eq!(source(one).len(Split::Train), 1);
+    (one.train, one.val) = (1, 2);
+    assert_eq!(source(one.clone()).len(Split::Train), 1);
+    one.val = 1;
+    let folders = DataFolders {
+        search: Vec::new(),
+        download_into: "data".into(),
+        offline: true,
+    };
+    let error = open(&SourceSpec::Generated(one), &folders).err().unwrap();
+    assert!(
+        error.to_string().starts_with(
+            "R² needs at least two different numbers in validation, and `val` is 1\nhint: "
+        ),
+        "{error}"
+    );
 }
 
 #[test]

@@ -144,8 +144,9 @@ fn a_list_with_classes_and_splits_is_read() {
 
 #[test]
 fn numbers_are_read_and_batched() {
-    let text = "image,wealth,when\n0.png,0.5,train\n1.png, -1e-3 ,val\n2.png,7,train\n";
-    let desk = Desk::new().pictures(3).list(text).numbers();
+    let text =
+        "image,wealth,when\n0.png,0.5,train\n1.png, -1e-3 ,val\n2.png,7,train\n3.png,1,val\n";
+    let desk = Desk::new().pictures(4).list(text).numbers();
     let desk = desk.with(|spec| spec.split = Some("when".to_owned()));
     let source = desk.source();
     assert_eq!(source.target(), Target::Number);
@@ -287,6 +288,93 @@ fn wrong_rows_are_named_by_their_line() {
 }
 
 #[test]
+fn a_quote_too_many_swallows_no_lines() {
+    let rows = |change: &[(usize, &str)]| {
+        let mut lines = vec!["image,class,remark".to_owned()];
+        lines.extend((0..24).map(|n| format!("{n}.png,{},x", if n % 2 == 0 { "a" } else { "b" })));
+        for (line, text) in change {
+            lines[line - 1] = (*text).to_owned();
+        }
+        lines.join("\n") + "\n"
+    };
+    for (change, expected) in [
+        (
+            &[(6, "4.png,\"a,x")][..],
+            "list.csv:6: the quote is never closed\nhint: ",
+        ),
+        // Another one closes it: by its end, within a text, and in a column that nobody reads.
+        (
+            &[(6, "4.png,\"a,x"), (9, "7.png,b\",x")],
+            "list.csv:6: the quote is not closed before line 9",
+        ),
+        (
+            &[(6, "4.png,\"a,x"), (9, "7.png,\"b\",x")],
+            "list.csv:6: the quote is not closed before line 9",
+        ),
+        (
+            &[(6, "4.png,a,\"x"), (9, "7.png,b,\"x\"")],
+            "list.csv:6: the quote is not closed before line 9",
+        ),
+        (
+            &[(6, "4.png,\"a,x"), (9, "7.png,\"b,x"), (12, "10.png,\"a,x")],
+            "list.csv:6: the quote is not closed before line 9\nlist.csv:12: the quote is never closed\nhint: ",
+        ),
+        (
+            &[(6, "\"4.png\",\"a,x\"")],
+            "list.csv:6: it has 2 columns, the headings are 3\nhint: a quote that begins a text",
+        ),
+        (
+            &[(1, "\"image,class,remark")],
+            "list.csv:1: the quote is never closed",
+        ),
+    ] {
+        for text in [rows(change), rows(change).replace('\n', "\r\n")] {
+            let found = Desk::new().pictures(24).list(text).error();
+            assert!(found.contains(expected), "{expected}: {found}");
+        }
+    }
+    // A remark may have as many lines as it likes.
+    let text = rows(&[(6, "4.png,a,\"one\ntwo, \"\"three\"\"\n\"")]);
+    let source = Desk::new().pictures(24).list(text).source();
+    let pictures: usize = Split::ALL.iter().map(|&split| source.len(split)).sum();
+    assert_eq!(pictures, 24);
+}
+
+#[test]
+fn all_wrong_rows_are_told() {
+    let text = "image,class\n0.png,a\n7.png,a\n1.png,\n8.png,b\n2.png\n\u{1b}[31m.png,b\n";
+    let found = Desk::new().pictures(3).list(text).error();
+    let expected = "list.csv:3: there is no file 7.png\n\
+                    list.csv:4: the class is empty\n\
+                    list.csv:5: there is no file 8.png\n\
+                    list.csv:6: it has 1 columns, the headings are 2\n\
+                    list.csv:7: there is no file \\u{1b}[31m.png\n\
+                    hint: pictures are named by their path below the folder of the list; `root` names another folder\n\
+                    hint: a text with a comma stands in double quotes";
+    assert_eq!(found, expected);
+    let rows: Vec<String> = (0..25)
+        .map(|number| format!("no-{number}.png,a\n"))
+        .collect();
+    let found = Desk::new()
+        .list(format!("image,class\n{}", rows.concat()))
+        .error();
+    assert_eq!(found.matches("there is no file").count(), 10, "{found}");
+    assert!(
+        found.contains("list.csv: 15 more lines are wrong\nhint: pictures are"),
+        "{found}"
+    );
+    // Lines of old Macintoshes are counted, too.
+    let found = Desk::new()
+        .pictures(2)
+        .list("image,class\r0.png,a\r9.png,b\r")
+        .error();
+    assert!(
+        found.contains("list.csv:3: there is no file 9.png"),
+        "{found}"
+    );
+}
+
+#[test]
 fn numbers_that_are_none_are_refused() {
     for (number, expected) in [
         ("", "list.csv:3: the number is empty"),
@@ -300,6 +388,32 @@ fn numbers_that_are_none_are_refused() {
         let found = Desk::new().pictures(2).list(text).numbers().error();
         assert!(found.contains(expected), "{expected}: {found}");
     }
+}
+
+#[test]
+fn numbers_without_variance_in_validation_are_refused() {
+    let list = |numbers: [&str; 3]| {
+        let rows = numbers.map(str::to_owned).into_iter().zip(1..);
+        let rows = rows.map(|(number, picture)| format!("{picture}.png,{number},val\n"));
+        format!(
+            "image,wealth,split\n0.png,7,train\n{}",
+            rows.collect::<String>()
+        )
+    };
+    let desk = |text: String| Desk::new().pictures(4).list(text).numbers();
+    let found = desk(list(["0.5", "0.50", "5e-1"])).error();
+    assert!(
+        found.contains(
+            "list.csv: R² needs at least two different numbers in validation, and all 3 pictures have 0.5\nhint: "
+        ),
+        "{found}"
+    );
+    desk(list(["0.5", "0.5", "0.6"])).source();
+    let found = desk("image,wealth,split\n0.png,7,train\n1.png,8,val\n".to_owned()).error();
+    assert!(
+        found.contains("validation, and there is only one picture\nhint: "),
+        "{found}"
+    );
 }
 
 #[test]

@@ -284,6 +284,33 @@ impl Stages {
         find(kept, "freeze", name).map(|last| last + 1)
     }
 
+    /// Every layer in `transfer` that is not there, or whose rate would change nothing since it is frozen.
+    pub(crate) fn problems(&self, transfer: &crate::TransferSpec) -> Vec<OptionError> {
+        let kept = &self.names[..self.backbone.len()];
+        let mut problems = Vec::new();
+        let mut frozen = 0;
+        match transfer.freeze.as_ref().map(|layer| self.up_to(layer)) {
+            Some(Ok(stages)) => frozen = stages,
+            Some(Err(error)) => problems.push(error),
+            None => {}
+        }
+        for name in transfer.layer_lr.keys() {
+            match find(kept, "layer_lr", name) {
+                Ok(last) if last < frozen => problems.push(OptionError::new(
+                    "layer_lr",
+                    format!(
+                        "a layer behind `{}`, up to which nothing trains",
+                        transfer.freeze.as_deref().unwrap_or_default()
+                    ),
+                    format!("`{name}`"),
+                )),
+                Ok(_) => {}
+                Err(error) => problems.push(error),
+            }
+        }
+        problems
+    }
+
     /// What the learning rate of each stage is multiplied with.
     pub(crate) fn rates(
         &self,

@@ -155,10 +155,35 @@ impl Network {
     /// # Errors
     /// As [`Network::build`] and [`Network::set_transfer`].
     pub fn check(spec: &ModelSpec, transfer: &TransferSpec, size: usize) -> Result<(), ModelError> {
+        Self::problems(spec, transfer, size)
+            .into_iter()
+            .next()
+            .map_or(Ok(()), Err)
+    }
+
+    /// Everything that [`Self::check`] could say.
+    pub fn problems(spec: &ModelSpec, transfer: &TransferSpec, size: usize) -> Vec<ModelError> {
         let dimensions = Dimensions { classes: 2, size };
         let init = Init { seed: 0, repeat: 0 };
-        let mut network = Self::assemble(spec, dimensions, init, &Device::Cpu, false)?;
-        network.set_transfer(transfer)
+        let mut network = match Self::assemble(spec, dimensions, init, &Device::Cpu, false) {
+            Ok(network) => network,
+            // What is said of other layers holds for the whole network, too.
+            Err(error) if spec.cut.is_some() => {
+                let whole = ModelSpec {
+                    cut: None,
+                    ..spec.clone()
+                };
+                let others = Self::problems(&whole, transfer, size);
+                return std::iter::once(error).chain(others).collect();
+            }
+            Err(error) => return vec![error],
+        };
+        let problems = network.layers.problems(transfer).into_iter();
+        let problems: Vec<ModelError> = problems.map(|e| network.option_error(e)).collect();
+        if problems.is_empty() {
+            return network.set_transfer(transfer).err().into_iter().collect();
+        }
+        problems
     }
 
     /// How many classes it tells apart.

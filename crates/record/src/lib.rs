@@ -13,6 +13,7 @@
 //! files are known by their header; a reader says what it can't read, with file and line.
 
 mod atomic;
+mod content;
 mod document;
 mod error;
 mod float;
@@ -28,8 +29,9 @@ mod table;
 mod trial;
 
 pub use atomic::{atomic_write, remove_stale};
+pub use content::Content;
 pub use error::RecordError;
-pub use float::{format_float, parse_float};
+pub use float::{format_float, nullable, parse_float};
 pub use key::{TrialKey, safe_name};
 pub use lock::{SweepLock, TrialLock};
 pub use manifest::{Manifest, ParameterCounts};

@@ -34,8 +34,10 @@ pub struct TimingRow {
     /// Number of the epoch, from 1.
     pub epoch: u32,
     /// Wall-clock seconds of the epoch, validation included; of its last part if it was interrupted.
+    #[serde(with = "crate::float::nullable")]
     pub seconds: f64,
     /// Training pictures per second of training.
+    #[serde(with = "crate::float::nullable")]
     pub images_per_second: f64,
 }
 

@@ -1,6 +1,10 @@
 //! `status.json`: how far a trial is.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use crate::Content;
 
 /// How far a trial is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,6 +41,9 @@ pub struct Status {
     pub best_val_accuracy: Option<f64>,
     /// Why it failed or diverged: the whole message.
     pub error: Option<String>,
+    /// What its result files hold, by their names, once it is finished. Earlier versions did not write this.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, Content>,
 }
 
 impl Status {
@@ -54,6 +61,7 @@ impl Status {
             best_epoch: None,
             best_val_accuracy: None,
             error: None,
+            files: BTreeMap::new(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The folder of one trial.
 
 use std::{
+    collections::BTreeMap,
+    ffi::OsStr,
     fs::{self, OpenOptions},
     io::Write,
     path::{Path, PathBuf},
@@ -8,12 +10,30 @@ use std::{
 };
 
 use crate::{
-    EpochRow, EstimateRow, EvaluationRow, Manifest, MetricRow, PredictionRow, Predictions,
+    Content, EpochRow, EstimateRow, EvaluationRow, Manifest, MetricRow, PredictionRow, Predictions,
     RecordError, State, Status, TimingRow, TrialLock,
     atomic::remove_stale,
     document::{read_json, read_toml, write_json, write_toml},
     table::{read_table, write_table},
 };
+
+/// The newest checkpoint.
+const LAST: &str = "last.safetensors";
+/// The best checkpoint.
+const BEST: &str = "best.safetensors";
+
+/// The files whose content is a trial's result, and the checkpoint that another repeat may start from.
+const RESULTS: [&str; 9] = [
+    "epochs.csv",
+    "evaluations.csv",
+    "metrics.csv",
+    "predictions.csv",
+    "predictions-test.csv",
+    "estimates.csv",
+    "estimates-test.csv",
+    BEST,
+    LAST,
+];
 
 /// The folder of one trial. Making this value touches no disk; [`TrialFolder::create`] or a lock does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,12 +54,12 @@ impl TrialFolder {
 
     /// The newest checkpoint, from which a killed trial goes on.
     pub fn last_checkpoint(&self) -> PathBuf {
-        self.path.join("last.safetensors")
+        self.path.join(LAST)
     }
 
     /// The checkpoint of the epoch with the best validation accuracy.
     pub fn best_checkpoint(&self) -> PathBuf {
-        self.path.join("best.safetensors")
+        self.path.join(BEST)
     }
 
     /// The checkpoint of an epoch among the last ones that are kept.
@@ -65,13 +85,7 @@ impl TrialFolder {
 
     /// Removes the checkpoint of an epoch, if it is there.
     pub fn remove_epoch_checkpoint(&self, epoch: u32) -> Result<(), RecordError> {
-        let path = self.epoch_checkpoint(epoch);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(RecordError::io("remove", &path, error))
-            }
-            _ => Ok(()),
-        }
+        remove(&self.epoch_checkpoint(epoch))
     }
 
     /// Makes the folder and those above it.
@@ -103,19 +117,76 @@ impl TrialFolder {
         read_json(&self.path.join("status.json"), Status::FORMAT)
     }
 
-    /// Whether the trial has a finished record: a readable status that says so, every epoch, the predictions and the
-    /// best checkpoint. Everything else is to be run.
+    /// Whether the trial has a finished record: a readable status that says so, and every result file as that status
+    /// names it; if an earlier version wrote it, every epoch, the predictions and the best checkpoint. Everything else is
+    /// to be run.
+    ///
+    /// Of checkpoints only the size of the best one is looked at: see [`is_whole`](Self::is_whole).
     pub fn is_finished(&self) -> bool {
         let Ok(Some(status)) = self.status() else {
             return false;
         };
-        status.state == State::Finished
-            && self
-                .epochs()
-                .is_ok_and(|rows| rows.len() == status.epochs_done as usize)
+        if status.state != State::Finished {
+            return false;
+        }
+        if !status.files.is_empty() {
+            return status.files.iter().all(|(name, content)| {
+                let path = self.path.join(name);
+                match name.as_str() {
+                    LAST => true,
+                    BEST => content.has_size_of(&path),
+                    _ => content.is_in(&path),
+                }
+            });
+        }
+        self.epochs()
+            .is_ok_and(|rows| rows.len() == status.epochs_done as usize)
             && (self.predictions().is_ok_and(|rows| !rows.is_empty())
                 || self.estimates().is_ok_and(|rows| !rows.is_empty()))
             && self.best_checkpoint().is_file()
+    }
+
+    /// What the result files hold now, by their names, for the status of a trial that has finished.
+    ///
+    /// # Errors
+    /// When one of them can't be read.
+    pub fn contents(&self) -> Result<BTreeMap<String, Content>, RecordError> {
+        let mut contents = BTreeMap::new();
+        for name in RESULTS {
+            if let Some(content) = Content::of(&self.path.join(name))? {
+                contents.insert(name.to_owned(), content);
+            }
+        }
+        Ok(contents)
+    }
+
+    /// Whether a file of the trial holds what the trial wrote, as far as its status says what that is. Reads the file.
+    pub fn is_whole(&self, file: &Path) -> bool {
+        let name = file.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let status = self.status().ok().flatten();
+        let written = status.as_ref().and_then(|status| status.files.get(name));
+        written.is_none_or(|content| content.is_in(file))
+    }
+
+    /// The files of a trial that was finished which do not hold what it wrote. Reads all of them.
+    pub fn damaged(&self) -> Vec<String> {
+        let status = self.status().ok().flatten();
+        let files = status.filter(|status| status.state == State::Finished);
+        let files = files.map(|status| status.files).unwrap_or_default();
+        files
+            .into_iter()
+            .filter(|(name, content)| !content.is_in(&self.path.join(name)))
+            .map(|(name, _)| name)
+            .collect()
+    }
+
+    /// Removes what a trial goes on from, so that it starts over.
+    ///
+    /// # Errors
+    /// When a file is there and can't be removed.
+    pub fn remove_checkpoints(&self) -> Result<(), RecordError> {
+        remove(&self.last_checkpoint())?;
+        remove(&self.best_checkpoint())
     }
 
     /// Writes `status.json`.
@@ -211,5 +282,15 @@ impl TrialFolder {
             .open(&path)
             .and_then(|mut file| file.write_all(format!("{}\n", line.trim_end()).as_bytes()))
             .map_err(|error| RecordError::io("write", &path, error))
+    }
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> Result<(), RecordError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(RecordError::io("remove", path, error))
+        }
+        _ => Ok(()),
     }
 }

@@ -36,7 +36,7 @@ pub struct Report {
     pub diverged: usize,
     /// All trials of the plan.
     pub planned: usize,
-    /// The files that were written, in the order of writing.
+    /// The files that were written: tables, then figures.
     pub files: Vec<PathBuf>,
     /// Records that could not be read, and figures that could not be drawn. Their trials are left out.
     pub problems: Vec<String>,
@@ -70,8 +70,10 @@ impl fmt::Display for Report {
 /// the plan can't be read.
 pub fn write(results: &ResultsFolder) -> Result<Report, ReportError> {
     let mut sweep = Sweep::load(results)?;
+    // The tables come last: where they are current, a report was not stopped in the middle.
+    let drawn = figures::write_all(&sweep, results.root());
     let mut files = tables::write_all(&sweep, results.root())?;
-    let (drawn, problems) = figures::write_all(&sweep, results.root())?;
+    let (drawn, problems) = drawn?;
     files.extend(drawn);
     sweep.problems.extend(problems);
     Ok(Report {
@@ -83,4 +85,11 @@ pub fn write(results: &ResultsFolder) -> Result<Report, ReportError> {
         verdict: verdict::text(&sweep),
         problems: sweep.problems,
     })
+}
+
+/// Whether there is a report in `results` that says what the records say, so that [`write()`] would change nothing.
+pub fn is_current(results: &ResultsFolder) -> bool {
+    let root = results.root();
+    Sweep::load(results)
+        .is_ok_and(|sweep| tables::are_current(&sweep, root) && figures::are_there(&sweep, root))
 }

@@ -195,6 +195,34 @@ fn a_folder_without_a_plan_or_without_trials() {
 }
 
 #[test]
+fn a_report_is_current_until_the_records_say_something_else() {
+    let (folder, _) = report(&Sweep::new(&["scratch", "pretrained"], 2, 2));
+    let results = ResultsFolder::open(folder.path()).unwrap();
+    assert!(graft_report::is_current(&results));
+    let path = folder.path().join("epochs.csv");
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    assert!(!graft_report::is_current(&results));
+    fs::write(&path, &whole).unwrap();
+    assert!(graft_report::is_current(&results));
+    // A trial that has got another epoch since then.
+    let trial = results.trial(&results.plan().unwrap().unwrap().trials[0]);
+    let mut rows = trial.epochs().unwrap();
+    rows.pop();
+    trial.write_epochs(&rows).unwrap();
+    assert!(!graft_report::is_current(&results));
+    graft_report::write(&results).unwrap();
+    assert!(graft_report::is_current(&results));
+    for name in ["curves.png", "summary.csv"] {
+        fs::remove_file(folder.path().join(name)).unwrap();
+        assert!(!graft_report::is_current(&results), "{name}");
+        graft_report::write(&results).unwrap();
+    }
+    fs::remove_file(folder.path().join("plan.json")).unwrap();
+    assert!(!graft_report::is_current(&results));
+}
+
+#[test]
 fn a_confusion_matrix_of_too_many_classes_is_not_drawn() {
     let mut sweep = Sweep::new(&["scratch"], 1, 2);
     sweep.samples = true;

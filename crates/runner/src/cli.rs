@@ -195,10 +195,10 @@ Examples:
   graft lr-find experiments/beeant.toml
   graft lr-find experiments/beeant.toml --variant frozen --steps 300 --max-lr 1
 
-Each variant takes steps as its first trial would, from the same weights, but with a learning rate that
-grows by the same factor from step to step (Smith 2017), until the loss is four times its lowest. The
-suggestion is the first rate of its line. Points and a figure of each variant go into the results folder.
-The rate of the experiment file does not matter, and no trial is changed.";
+Each variant takes steps as its first trial would, from the same weights, but with a learning rate
+that grows by the same factor from step to step (Smith 2017), until the loss is four times its
+lowest. The suggestion is the first rate of its line. Points and a figure of each variant go into
+the results folder. The rate of the experiment file does not matter, and no trial is changed.";
 
 /// Arguments of `graft lr-find`.
 #[derive(Debug, Args)]
@@ -216,7 +216,7 @@ pub struct LrFindArgs {
     /// Learning rate of the last step
     #[arg(long, value_name = "LR", default_value_t = 10.0, value_parser = rate)]
     pub max_lr: f64,
-    /// Number of steps; when an epoch is over, the next one follows
+    /// Number of steps, at least 10; when an epoch is over, the next one follows
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     pub steps: u32,
     /// Seed in the place of the experiment's
@@ -331,9 +331,10 @@ Examples:
   graft split flowers data/flowers --train 0.7 --val 0.2 --test 0.1
   graft split dogs-vs-cats/train data/pets --train 2000 --val 1000 --test 1000 --link
 
-SRC has a folder for each class, or pictures whose names begin with their class, such as cat.0.jpg. In DST
-there will be train/CLASS, val/CLASS and test/CLASS, as `source = \"image-folder\"` reads them. Amounts are
-over all classes, and every split has the classes in the proportion of SRC.";
+SRC has a folder for each class, or pictures whose names begin with their class, such as cat.0.jpg;
+folders whose names begin with a dot are left alone. In DST there will be train/CLASS, val/CLASS and
+test/CLASS, as `source = \"image-folder\"` reads them. Amounts are over all classes, and every split
+has the classes in the proportion of SRC.";
 
 /// Arguments of `graft split`.
 #[derive(Debug, Args)]
@@ -443,12 +444,13 @@ pub enum BenchPart {
 const PREDICT_EXAMPLES: &str = "\
 Examples:
   graft predict --model resnet18 photo.jpg
-  graft predict --model squeezenet1_1 --weights file:squeezenet1_1.safetensors --grid seen.png photos
-  graft predict --trial results/beeant/trials/frozen-base-r01-4711 --format csv 'val/*/*.jpg' > val.csv
+  graft predict --model squeezenet1_1 --weights file:mine.safetensors --grid seen.png photos
+  graft predict --trial results/beeant/trials/frozen-base-r01-4711 --format csv 'val/*/*.jpg'
 
-Pictures of a trial are prepared as its validation prepared them, and get the same probabilities, bit
-for bit. Those of published weights are resized to 256/224 of the network's size, and their middle
-is taken. A network of 1000 classes is taken for one of ImageNet-1k, unless --classes says otherwise.
+Pictures of a trial are prepared as its validation prepared them, and get the same probabilities,
+bit for bit. Those of published weights are resized to 256/224 of the network's size, and their
+middle is taken. A network of 1000 classes is taken for one of ImageNet-1k, unless --classes says
+otherwise.
 
 Exit codes: 0 all pictures were predicted, 1 some could not be read, 2 bad arguments or no picture.";
 
@@ -541,6 +543,22 @@ fn seconds(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Lines of examples and remarks are printed as they are: the width of the help is 100 columns.
+    #[test]
+    fn no_line_of_the_help_is_too_long() {
+        let command = <Cli as clap::CommandFactory>::command();
+        for command in command.get_subcommands().chain([&command]) {
+            let text = command.get_after_help().map(ToString::to_string);
+            for line in text.unwrap_or_default().lines() {
+                assert!(
+                    line.chars().count() <= 100,
+                    "{}: {line}",
+                    command.get_name()
+                );
+            }
+        }
+    }
 
     #[test]
     fn the_declaration_is_consistent() {

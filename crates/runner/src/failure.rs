@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+pub(crate) use graft_data::printable;
+
 /// Exit code: some trials have failed.
 pub const EXIT_SOME_FAILED: u8 = 1;
 /// Exit code: the experiment or the arguments are wrong, or something they need is missing.
@@ -59,19 +61,6 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
-
-/// `text` on one line and without control characters, such as those in a hostile file name.
-pub(crate) fn printable(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for character in text.chars() {
-        if character.is_control() {
-            line.extend(character.escape_default());
-        } else {
-            line.push(character);
-        }
-    }
-    line
-}
 
 #[cfg(test)]
 mod tests {

@@ -58,7 +58,8 @@ fn a_key_like_no_other_gets_the_known_ones() {
         errors("epochs = 20", "epochs = 20\nzzz = 1"),
         "error: x.toml:14: train.zzz: unknown key; expected `epochs`, `batch_size`, `optimizer`, \
          `weight_decay_on`, `schedule`, `clip`, `label_smoothing`, `mixup`, `cutmix`, `class_weights`, `best`, \
-         `early_stopping`, `validate_every`, `evaluate_train`, `training_mode` or `ema`\n\
+         `early_stopping`, `validate_every`, `evaluate_train`, `training_mode`, `ema`, `precision`, \
+         `deterministic` or `keep_last`\n\
          1 problem; nothing was run"
     );
 }
@@ -340,7 +341,7 @@ fn backbones_are_cut_and_frozen_at_layers_they_have() {
     assert_eq!(
         errors(&fine_tuned, &cut),
         format!(
-            "error: x.toml:23: variant.pretrained.model.cut: expected one of {layers}, found `layer5`\n\
+            "error: x.toml:23: variant.pretrained.model.cut: expected one of {layers}, found `layer5`; did you mean `layer1`?\n\
              1 problem; nothing was run"
         )
     );
@@ -348,7 +349,7 @@ fn backbones_are_cut_and_frozen_at_layers_they_have() {
     assert_eq!(
         errors(&fine_tuned, &freeze),
         format!(
-            "error: x.toml:25: variant.pretrained.freeze: expected one of {layers}, found `layer`\n\
+            "error: x.toml:25: variant.pretrained.freeze: expected one of {layers}, found `layer`; did you mean `layer1`?\n\
              1 problem; nothing was run"
         )
     );
@@ -705,4 +706,103 @@ fn what_a_frozen_backbone_makes_of_mixed_pictures_is_not_kept() {
         .set("variant.frozen.data.transform.views=fresh")
         .load();
     assert!(fine.variant("scratch").unwrap().settings[0].train.mixes());
+}
+
+#[test]
+fn what_can_not_work_is_refused() {
+    let lr = "lr = 1e-4, momentum = 0.9 }";
+    for (from, to, expected) in [
+        (
+            lr,
+            "lr = 1e-4, momentum = 0.9 }\nclass_weights = [0, 0.0]",
+            "x.toml:16: train.class_weights: expected a list of numbers from 0 on, one for each class, and not all of them 0, found [0, 0.0]",
+        ),
+        (
+            lr,
+            "lr = 1e-4, momentum = 0.9 }\nclass_weights = []",
+            "x.toml:16: train.class_weights: expected a list of numbers from 0 on, one for each class, and not all of them 0, found []",
+        ),
+        (
+            lr,
+            "lr = 1e-4, nesterov = true }",
+            "x.toml:15: train.optimizer.nesterov: Nesterov's momentum is one, and `momentum` is 0\n  hint: set `momentum`",
+        ),
+        (
+            lr,
+            "lr = 1e-4, momentum = 0.9 }\nclip = {}",
+            "x.toml:16: train.clip: expected `norm` or `value`, or both: nothing is clipped otherwise\n  hint: leave `clip` out",
+        ),
+        (
+            "tv_in1k\" }\ntransfer = \"fine-tune\"",
+            "tv_in1k\" }\nfreeze = \"layer2\"\nlayer_lr = { layer1 = 0.5, layer3 = 0.1, \"layer2.1\" = 0.1 }",
+            "variant.pretrained.layer_lr.layer1: expected a layer behind `layer2`, up to which nothing trains, found `layer1`",
+        ),
+    ] {
+        let found = errors(from, to);
+        assert!(found.contains(expected), "{expected}\n{found}");
+    }
+    // Another layer of the file may have what is missing.
+    let momentum =
+        "transfer = \"frozen\"\ntrain = { optimizer = { momentum = 0.9 }, clip = { norm = 1 } }";
+    let text = GOOD
+        .replace(lr, "lr = 1e-4, nesterov = true }\nclip = {}")
+        .replace(
+            "dropout = 0.5 }",
+            "dropout = 0.5 }\ntrain = { optimizer = { momentum = 0.5 }, clip = { value = 1 } }",
+        )
+        .replace(
+            "transfer = \"fine-tune\"",
+            &momentum.replace("frozen", "fine-tune"),
+        )
+        .replace("transfer = \"frozen\"", momentum);
+    assert_eq!(Session::with(&text).load().variants.len(), 3);
+}
+
+#[test]
+fn all_unknown_layers_are_named() {
+    let found = errors(
+        "weights = \"hf:timm/resnet18.tv_in1k\" }\ntransfer = \"fine-tune\"",
+        "weights = \"hf:timm/resnet18.tv_in1k\", cut = \"layr3\" }\nfreeze = \"layer22\"\nlayer_lr = { layer9 = 0.1, foo = 1 }",
+    );
+    for expected in [
+        "model.cut: expected one of maxpool, ",
+        "found `layr3`; did you mean `layer3`?",
+        "freeze: expected one of ",
+        "found `layer22`; did you mean `layer2`?",
+        "layer_lr.layer9: expected one of ",
+        "layer_lr.foo: expected one of ",
+        "found `foo`\n",
+        "4 problems; nothing was run",
+    ] {
+        assert!(found.contains(expected), "{expected}\n{found}");
+    }
+}
+
+#[test]
+fn advice_makes_sense() {
+    let stopping = |keys: &str| {
+        let to = format!("momentum = 0.9 }}\nearly_stopping = {{ patience = 3, {keys} }}");
+        errors("momentum = 0.9 }", &to)
+    };
+    let found = stopping("mode = \"min\"");
+    assert!(
+        found.contains("train.early_stopping.mode: unknown key; expected `monitor`, `patience` or `min_delta`\n"),
+        "{found}"
+    );
+    let found = stopping("min_delta = -1");
+    assert!(
+        found.contains("expected a number from 0 to 1e38, found -1"),
+        "{found}"
+    );
+    let found = Session::with(&format!("{GOOD}[grid]\nzip = [{{}}]\n")).errors();
+    assert!(
+        found.contains("the table has no axes; expected some that move together, such as"),
+        "{found}"
+    );
+    let twice = GOOD.replace("\"pretrained\"", "\"scratch\"");
+    let found = Session::with(&format!("{twice}[report]\nreference = \"y\"\n")).errors();
+    assert!(
+        found.contains("expected `scratch` or `frozen`\n"),
+        "{found}"
+    );
 }

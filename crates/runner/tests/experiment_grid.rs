@@ -146,7 +146,7 @@ fn what_is_wrong_with_a_zip_is_said() {
         ),
         (
             "zip = [{}]",
-            "grid.zip[1]: expected a table of axes that move together, found a table",
+            "grid.zip[1]: the table has no axes; expected some that move together, such as { \"train.batch_size\" = [4, 32], \"train.epochs\" = [20, 40] }",
         ),
         (
             "zip = [{ \"train.batch_size\" = [4, 8], \"train.epochs\" = [1, 2, 3] }]",

@@ -45,6 +45,9 @@ label_smoothing = 0.0
 best = "val_accuracy"
 evaluate_train = false
 training_mode = "always"
+precision = "f32"
+deterministic = true
+keep_last = 0
 
 [[variant]]
 name = "scratch"
@@ -86,6 +89,23 @@ fn defaults_that_follow_the_size_still_do() {
     check(&format!(
         "{GOOD}[variant.data.transform]\ntrain = [\"center-crop\"]\n[grid]\n\"data.transform.size\" = [64]\n"
     ));
+}
+
+#[test]
+fn other_kinds_of_optimizers_and_schedules_stay_what_they_are() {
+    let base = GOOD.replace(
+        "momentum = 0.9 }",
+        "momentum = 0.9 }\nschedule = { kind = \"step\", every = 3, warm_up = { steps = 2 } }",
+    );
+    for rest in [
+        "[variant.train]\noptimizer = { kind = \"adamw\" }\nschedule = { kind = \"exponential\" , factor = 0.5 }\n",
+        "[variant.train.optimizer]\nkind = \"rmsprop\"\nweight_decay = 0.1\n",
+        "[grid]\n\"train.optimizer.kind\" = [\"adamw\", \"sgd\", \"rmsprop\"]\n",
+        "[grid]\n\"train.optimizer.kind\" = [\"adamw\", \"adam\"]\n\"train.optimizer.lr\" = [1e-3]\n",
+        "[grid]\n\"train.schedule.kind\" = [\"step\", \"cosine\", \"plateau\"]\n",
+    ] {
+        check(&format!("{base}{rest}"));
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod experiment_support;
 use experiment_support::{GOOD, Session};
 use graft_model::WeightsSpec;
 use graft_runner::experiment::Experiment;
-use graft_trainer::OptimizerSpec;
+use graft_trainer::{Course, OptimizerSpec};
 
 fn with(arguments: &[&str]) -> Experiment {
     let session = Session::with(GOOD);
@@ -115,6 +115,67 @@ fn another_kind_of_network_has_its_own_options_but_keeps_its_weights() {
         settings.weights.is_some(),
         "left out silently, it would train from scratch"
     );
+}
+
+#[test]
+fn another_kind_keeps_the_keys_that_it_has_too() {
+    let text = GOOD.replace(
+        "lr = 1e-4, momentum = 0.9 }",
+        "lr = 1e-4, momentum = 0.9, weight_decay = 0.5 }\nschedule = { kind = \"step\", every = 5, factor = 0.5, warm_up = { steps = 3 } }",
+    );
+    let adam = |weight_decay| OptimizerSpec::Adam {
+        lr: 1e-4,
+        betas: (0.9, 0.999),
+        eps: 1e-8,
+        weight_decay,
+    };
+    let optimizer = |experiment: &Experiment, variant: usize, cell: usize| {
+        let settings = &experiment.variants[variant].settings[cell];
+        settings.train.optimizer.clone()
+    };
+    let set = |argument: &str| Session::with(&text).set(argument).load();
+    let experiment = set("train.optimizer.kind=adam");
+    assert_eq!(optimizer(&experiment, 2, 0), adam(0.5));
+    let experiment = set("variant.frozen.train.optimizer.kind=adam");
+    assert_eq!(optimizer(&experiment, 2, 0), adam(0.5));
+    assert!(matches!(
+        optimizer(&experiment, 0, 0),
+        OptimizerSpec::Sgd { .. }
+    ));
+    let experiment = set("grid.train.optimizer.kind=[\"sgd\", \"adam\"]");
+    assert_eq!(optimizer(&experiment, 0, 1), adam(0.5));
+    // In the variant itself, whose own keys go before.
+    let variant = "transfer = \"frozen\"\ntrain = { optimizer = { kind = \"adamw\", eps = 1e-3 } }";
+    let written = text.replace("transfer = \"frozen\"", variant);
+    let experiment = Session::with(&written).load();
+    assert_eq!(
+        optimizer(&experiment, 2, 0),
+        OptimizerSpec::Adamw {
+            lr: 1e-4,
+            betas: (0.9, 0.999),
+            eps: 1e-3,
+            weight_decay: 0.5,
+        }
+    );
+    // Defaults of the other kind are none that anybody wrote.
+    let experiment = Session::with(&written.replace(", weight_decay = 0.5", "")).load();
+    let OptimizerSpec::Adamw { weight_decay, .. } = optimizer(&experiment, 2, 0) else {
+        panic!("another kind");
+    };
+    assert_eq!(weight_decay, 0.01);
+    // Keys that stand beside the kind must be its own.
+    let errors = Session::with(&text)
+        .set("train.optimizer={ kind = \"adam\", lr = 1, momentum = 0.5 }")
+        .errors();
+    assert!(
+        errors.contains("train.optimizer.momentum: unknown key"),
+        "{errors}"
+    );
+    // Schedules likewise.
+    let experiment = set("train.schedule.kind=exponential");
+    let schedule = &experiment.variants[0].settings[0].train.schedule;
+    assert_eq!(schedule.course, Course::Exponential { factor: 0.5 });
+    assert!(schedule.warm_up.is_some());
 }
 
 #[test]

@@ -123,6 +123,7 @@ fn wrong_arguments_are_told() {
         .stderr_has("there is no folder `nowhere`");
     desk.write("file", "");
     desk.graft("preview look.toml --out file")
-        .code(1)
+        .code(2)
         .stderr_has("hint: choose another folder with --out");
+    desk.graft("preview look.toml --results-dir file").code(2);
 }

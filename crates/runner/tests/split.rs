@@ -190,3 +190,44 @@ fn what_cannot_be_divided_says_why() {
         .stderr_has("has pictures in folders, such as cat/sub/0.bmp, and pictures beside them, such as cat.1.bmp");
     assert!(!desk.path("out").exists());
 }
+
+#[test]
+fn a_folder_that_is_split_already_is_refused_and_hidden_folders_are_left_alone() {
+    let desk = folders();
+    desk.write("pets/.git/cow.1.bmp", bmp(0, 0, 0));
+    desk.write("pets/cat/.thumbnails/1.bmp", bmp(0, 0, 0));
+    desk.write("pets/.git/HEAD", "");
+    let found = desk.graft("split pets out --train 25 --val 0.2").code(0);
+    found
+        .stdout_has("total     25   10        15\n")
+        .stderr_lacks(".git");
+    desk.graft("split out again --train 10 --val 10")
+        .code(2)
+        .stderr_has("out has the folders train and val: it is split already, and they are no classes\nhint: divide one of them")
+        .stderr_has("out/train, or use the folder as it is");
+    assert!(!desk.path("again").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_refused_before_anything_is_written() {
+    let desk = folders();
+    let pipe = desk.path("pets/cat/pipe.bmp");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let link = desk.path("pets/dog/gone.bmp");
+    for mode in ["", " --link"] {
+        desk.graft(&format!("split pets out --train 25 --val 5{mode}"))
+            .code(2)
+            .stderr_has("pets/cat/pipe.bmp is no regular file\nhint: ");
+    }
+    fs::remove_file(&pipe).unwrap();
+    std::os::unix::fs::symlink("nowhere/dog.bmp", &link).unwrap();
+    for mode in ["", " --link"] {
+        desk.graft(&format!("split pets out --train 25 --val 5{mode}"))
+            .code(2)
+            .stderr_has("pets/dog/gone.bmp is a broken link: there is no nowhere/dog.bmp\nhint: ");
+    }
+    let names: Vec<_> = fs::read_dir(desk.path("")).unwrap().collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+}

@@ -108,8 +108,9 @@ transfer = "frozen"
         .code(1)
         .stderr_has("error: 2 of 2 trials failed\n")
         .stderr_has(
-            "frozen, repeat 1: not run: the trial that it starts from (tiny/wide-base-r01-",
-        );
+            "child/frozen, repeat 1: not run: the trial that it starts from (tiny/wide-base-r01-",
+        )
+        .stderr_has("tiny/wide, repeat 1: diverged: ");
     let again = desk.graft("sweep child.toml").code(1);
     again.stderr_has("2 of 2 trials failed in an earlier sweep and are left alone");
 }
@@ -166,17 +167,21 @@ fn what_is_missing_is_told_before_the_first_epoch() {
 #[test]
 fn a_device_that_is_not_there_is_refused() {
     let desk = Desk::with_tiny();
-    for device in ["cuda", "cuda:1"] {
-        let failed = desk
-            .graft(&format!("sweep tiny.toml --device {device}"))
-            .code(2);
-        failed
-            .stderr_has("this build has no CUDA")
-            .stderr_has("hint: use `--device cpu`");
+    for device in ["cuda:x", "tpu"] {
+        desk.graft(&format!("sweep tiny.toml --device {device}"))
+            .code(2)
+            .stderr_has("no such device");
     }
-    desk.graft("sweep tiny.toml --device tpu")
-        .code(2)
-        .stderr_has("no such device");
+    // With the feature, `cuda.rs` has these.
+    if cfg!(not(feature = "cuda")) {
+        for device in ["cuda", "cuda:1"] {
+            desk.graft(&format!("sweep tiny.toml --device {device}"))
+                .code(2)
+                .stderr_has("this build of graft has no CUDA")
+                .stderr_has("build with `cargo build --release --features cuda`")
+                .stderr_has("hint: use `--device cpu`");
+        }
+    }
     assert!(!desk.path("results").exists());
 }
 
@@ -220,4 +225,60 @@ fn a_file_that_is_too_large_for_an_experiment_is_refused() {
         .code(2)
         .stderr_has("large.toml")
         .stderr_has("the file is larger than 1 MiB");
+}
+
+#[test]
+fn what_does_not_fit_the_pictures_is_told_with_its_line_also_by_a_dry_run() {
+    let desk = Desk::with_tiny();
+    let text = TINY
+        .replace("batch_size = 8", "batch_size = 8\nclass_weights = [1, 2]")
+        .replace(
+            "hidden = 4 }",
+            "hidden = 4 }\ndata = { per_class = 99 }\ntrain = { class_weights = [1, 2, 3, 4] }",
+        );
+    desk.write("two.toml", &text);
+    let line = |part: &str| 1 + text.lines().position(|line| line.contains(part)).unwrap();
+    for command in ["sweep two.toml", "sweep two.toml --dry-run"] {
+        let told = desk.graft(command).code(2);
+        assert_eq!(told.stdout, "");
+        told.stderr_has(&format!(
+            "error: two.toml:{}: `per_class = 99` is more than there are training pictures: ",
+            line("per_class")
+        ))
+        .stderr_has(&format!(
+            "error: two.toml:{}: `class_weights` has 2 numbers for 3 classes\nhint: the classes are ",
+            line("[1, 2]")
+        ))
+        .stderr_has(&format!(
+            "error: two.toml:{}: `class_weights` has 4 numbers for 3 classes",
+            line("[1, 2, 3, 4]")
+        ));
+    }
+    assert!(!desk.path("results").exists() || desk.trials("tiny").is_empty());
+    // What is for classes, of pictures with numbers.
+    desk.graft(
+        "sweep tiny.toml --dry-run --set data.task=poverty --set train.class_weights=[1,2] --set train.label_smoothing=0.1",
+    )
+    .code(2)
+    .stderr_has("error: --set train.class_weights=[1,2]: `class_weights` is for classes")
+    .stderr_has("error: --set train.label_smoothing=0.1: `label_smoothing` is for classes");
+    // What is not there may still come.
+    let folder = TINY.replace(
+        "source = \"generated\"\ntask = \"target\"\nside = 16\ntrain = 32\nval = 16",
+        "source = \"image-folder\"\npath = \"nowhere\"",
+    );
+    desk.write("folder.toml", &folder);
+    let mut online = desk.command("sweep folder.toml --dry-run");
+    let found: desk::Finished = online.env_remove("HF_HUB_OFFLINE").output().unwrap().into();
+    found
+        .code(0)
+        .stdout_has("not here yet: there is no folder `nowhere`");
+    desk.write("list.csv", "image,class\n0.png,a\n");
+    let list = folder
+        .replace("image-folder", "csv")
+        .replace("\"nowhere\"", "\"list.csv\"\nlabel = \"class\"");
+    desk.write("list.toml", list);
+    desk.graft("sweep list.toml --dry-run --data-dir .")
+        .code(2)
+        .stderr_has("list.csv:2: there is no file ");
 }

@@ -190,6 +190,39 @@ fn a_finished_source_is_only_read() {
     assert_eq!(desk.results("tiny"), before);
 }
 
+#[test]
+fn a_source_whose_report_is_not_what_its_records_say_gets_one() {
+    let desk = Desk::with_tiny();
+    desk.write("child.toml", child());
+    desk.graft("sweep child.toml").code(0);
+    let expected = desk.results("tiny");
+    let check = |what: &str| {
+        desk.graft("sweep child.toml")
+            .code(0)
+            .stderr_has("nothing to do");
+        assert!(desk.results("tiny") == expected, "{what}");
+    };
+    // As a sweep leaves it that is killed when the source's trials are finished.
+    let reported: Vec<&String> = expected
+        .keys()
+        .filter(|name| {
+            !name.contains('/') && !["plan.json", "experiment.toml"].contains(&name.as_str())
+        })
+        .collect();
+    assert!(reported.len() > 4, "{reported:?}");
+    for name in &reported {
+        std::fs::remove_file(desk.path(&format!("results/tiny/{name}"))).unwrap();
+    }
+    check("without a report");
+    let path = desk.path("results/tiny/epochs.csv");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let first: Vec<&str> = text.lines().take(4).collect();
+    std::fs::write(&path, first.join("\n") + "\n").unwrap();
+    check("with a report of the first epochs");
+    std::fs::remove_file(desk.path("results/tiny/plan.json")).unwrap();
+    check("without a plan");
+}
+
 /// An experiment that starts from the wide variant of `tiny.toml`.
 fn child() -> String {
     let start = TINY.find("[[variant]]").unwrap();

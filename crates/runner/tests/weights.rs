@@ -84,7 +84,10 @@ fn missing_weights_are_fetched_once() {
         assert_eq!(again.stderr, "");
     }
     assert_eq!(case.hub.requests().len(), requests);
-    case.graft("sweep one.toml --dry-run").code(0);
+    // A dry run finds them there, and finds out what a sweep would: they are no network's weights.
+    let dry = case.graft("sweep one.toml --dry-run").code(2);
+    let wrong = "model.safetensors do not fit convnet: 0 tensors loaded; 6 missing";
+    assert!(dry.stderr.contains(wrong), "{}", dry.stderr);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use graft_model::ModelSpec;
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{PlateauState, StoppingState, TrainError, metrics::Tally};
+use crate::{Monitor, PlateauState, StoppingState, TrainError, metrics::Tally};
 
 /// Version of the checkpoint files.
 pub const CHECKPOINT_FORMAT: u32 = 1;
@@ -79,9 +79,24 @@ pub struct Best {
     /// Its number, from 1.
     pub epoch: u32,
     /// The figure.
+    #[serde(with = "graft_record::nullable")]
     pub figure: f64,
     /// Its validation accuracy, from 0 to 1.
+    #[serde(with = "graft_record::nullable")]
     pub val_accuracy: f64,
+}
+
+impl Best {
+    /// Whether a figure is better. Any number is better than what is none.
+    pub(crate) fn is_worse_than(self, monitor: Monitor, figure: f64) -> bool {
+        if self.figure.is_nan() {
+            !figure.is_nan()
+        } else if monitor.rises() {
+            figure > self.figure
+        } else {
+            figure < self.figure
+        }
+    }
 }
 
 /// What one has to know to use the network of a checkpoint.
@@ -271,5 +286,30 @@ fn damaged(path: &Path, reason: &str) -> TrainError {
     TrainError::Checkpoint {
         path: path.to_owned(),
         reason: reason.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_better_than_none_and_goes_through_a_checkpoint() {
+        let best = |figure| Best {
+            epoch: 1,
+            figure,
+            val_accuracy: f64::NAN,
+        };
+        let (rises, falls) = (Monitor::ValAccuracy, Monitor::ValLoss);
+        assert!(best(0.5).is_worse_than(rises, 0.6) && !best(0.5).is_worse_than(rises, 0.5));
+        assert!(best(0.5).is_worse_than(falls, 0.4) && !best(0.5).is_worse_than(falls, 0.5));
+        for monitor in [rises, falls] {
+            assert!(best(f64::NAN).is_worse_than(monitor, -3.0));
+            assert!(!best(f64::NAN).is_worse_than(monitor, f64::NAN));
+            assert!(!best(-3.0).is_worse_than(monitor, f64::NAN));
+        }
+        let text = serde_json::to_string(&best(f64::NAN)).unwrap();
+        let read: Best = serde_json::from_str(&text).unwrap();
+        assert!(read.figure.is_nan() && read.val_accuracy.is_nan(), "{text}");
     }
 }

@@ -27,6 +27,7 @@ pub fn run_trial(
     if let Some(outcome) = finished(&folder)? {
         return Ok(outcome);
     }
+    forget_damaged(&folder, observer)?;
     let mut outcome = attempt(trial, &folder, resources, observer);
     // Results matter more than features that can be computed again.
     if outcome.as_ref().is_err_and(is_disk_full) && resources.make_room(trial) {
@@ -65,15 +66,43 @@ fn is_disk_full(error: &TrainError) -> bool {
 
 /// The outcome of a trial that has finished.
 fn finished(folder: &TrialFolder) -> Result<Option<Outcome>, TrainError> {
-    if !folder.is_finished() {
+    if !folder.is_finished() || !folder.damaged().is_empty() {
         return Ok(None);
     }
     Ok(folder.status()?.and_then(|status| {
         Some(Outcome::Finished {
             best_epoch: status.best_epoch?,
-            best_val_accuracy: status.best_val_accuracy?,
+            // One that is no number is not written.
+            best_val_accuracy: status.best_val_accuracy.unwrap_or(f64::NAN),
         })
     }))
+}
+
+/// What a trial goes on from.
+const GOES_ON_FROM: [&str; 4] = [
+    "epochs.csv",
+    "evaluations.csv",
+    "best.safetensors",
+    "last.safetensors",
+];
+
+/// Makes a trial start over that was finished, if what it would go on from is not what it wrote then. Other files it makes
+/// again from its checkpoints.
+fn forget_damaged(folder: &TrialFolder, observer: &mut dyn Observer) -> Result<(), TrainError> {
+    let damaged = folder.damaged();
+    if damaged.is_empty() {
+        return Ok(());
+    }
+    let named = damaged.join(", ");
+    if damaged.iter().any(|name| GOES_ON_FROM.contains(&&**name)) {
+        observer.log(&format!("damaged: {named}: starting over"));
+        folder.remove_checkpoints()?;
+    } else {
+        observer.log(&format!(
+            "damaged: {named}: made again from the checkpoints"
+        ));
+    }
+    Ok(())
 }
 
 /// Writes why a trial failed into its status, as far as the results folder lets us.

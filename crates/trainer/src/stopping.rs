@@ -29,13 +29,15 @@ pub struct StoppingState {
 impl StoppingState {
     /// Takes note of an epoch's figure.
     pub(crate) fn note(&mut self, rule: &EarlyStopping, figure: f64) {
-        let better = self.best.is_none_or(|best| {
+        // What is no number is no improvement.
+        let is_better = |best| {
             if rule.monitor.rises() {
                 figure > best + rule.min_delta
             } else {
                 figure < best - rule.min_delta
             }
-        });
+        };
+        let better = !figure.is_nan() && self.best.is_none_or(is_better);
         if better {
             self.best = Some(figure);
             self.bad = 0;
@@ -76,5 +78,10 @@ mod tests {
         assert_eq!(end(Monitor::ValLoss, 9, 0.0, &losses), None);
         let accuracies = [0.5, 0.6, 0.6, 0.55];
         assert_eq!(end(Monitor::ValAccuracy, 2, 0.0, &accuracies), Some(4));
+        // What is no number is no improvement, and neither the best figure nor the last word.
+        let nan = f64::NAN;
+        let figures = [nan, 0.1, nan, 0.2, nan, nan];
+        assert_eq!(end(Monitor::ValAccuracy, 2, 0.0, &figures), Some(6));
+        assert_eq!(end(Monitor::ValAccuracy, 3, 0.0, &[nan; 5]), Some(3));
     }
 }

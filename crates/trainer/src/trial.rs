@@ -49,6 +49,7 @@ pub enum Outcome {
         /// The epoch with the best validation accuracy; the earliest of equals.
         best_epoch: u32,
         /// Its validation accuracy, from 0 to 1.
+        #[serde(with = "graft_record::nullable")]
         best_val_accuracy: f64,
     },
     /// The observer asked to stop. Running the trial again goes on from here.
@@ -79,8 +80,10 @@ pub struct StepProgress {
     /// Whether this is the validation after the epoch.
     pub validating: bool,
     /// Mean training loss of this epoch so far.
+    #[serde(with = "graft_record::nullable")]
     pub train_loss: f64,
     /// Training pictures per second in this epoch so far.
+    #[serde(with = "graft_record::nullable")]
     pub images_per_second: f64,
 }
 

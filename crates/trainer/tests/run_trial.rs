@@ -561,6 +561,40 @@ fn a_damaged_or_foreign_checkpoint_costs_its_epochs_and_nothing_else() {
 }
 
 #[test]
+fn damage_to_a_finished_trial_is_mended() {
+    let folders = tempfile::tempdir().unwrap();
+    let whole = trial(&folders.path().join("whole"), |_| {});
+    run(&whole, NEVER);
+    for name in [
+        "best.safetensors",
+        "last.safetensors",
+        "epochs.csv",
+        "metrics.csv",
+    ] {
+        let again = trial(&folders.path().join(name), |_| {});
+        run(&again, NEVER);
+        assert_eq!(folder(&again).damaged(), [""; 0]);
+        let path = folder(&again).path().join(name);
+        let mut bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - 3;
+        bytes[last] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(folder(&again).damaged(), [name]);
+        // Checkpoints are read in full only when they are used.
+        assert_eq!(folder(&again).is_finished(), name.ends_with(".safetensors"));
+        let mut observer = StopAfter::new(NEVER);
+        run_trial(&again, &mut Resources::default(), &mut observer).unwrap();
+        let starts_over = observer
+            .log
+            .iter()
+            .any(|line| line.ends_with("starting over"));
+        assert_eq!(starts_over, name != "metrics.csv", "{:?}", observer.log);
+        assert_same(&whole, &again);
+        assert!(folder(&again).is_finished() && folder(&again).damaged().is_empty());
+    }
+}
+
+#[test]
 fn a_loss_that_is_not_finite_ends_the_trial_as_diverged() {
     let results = tempfile::tempdir().unwrap();
     let trial = trial(results.path(), |spec| {

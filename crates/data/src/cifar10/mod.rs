@@ -204,9 +204,12 @@ fn read(root: &Path) -> Result<(Vec<String>, Vec<Batch>), DataError> {
     for folder in [root].into_iter().chain(below.iter().map(PathBuf::as_path)) {
         let has = |name: &str| folder.join(name).exists();
         if has("data_batch_1.bin") || has("batches.meta.txt") {
+            let names = batch_names().map(|name| format!("{name}.bin"));
+            check_files(folder, names, "batches.meta.txt")?;
             return binary::read(folder);
         }
         if has("data_batch_1") || has("batches.meta") {
+            check_files(folder, batch_names(), "batches.meta")?;
             return python::read(folder);
         }
     }
@@ -219,6 +222,22 @@ fn read(root: &Path) -> Result<(Vec<String>, Vec<Batch>), DataError> {
                does not exist yet, or unpack it there"
             .to_owned(),
     })
+}
+
+/// Refuses a folder that lacks several of its files, with all of their names. What is wrong with a single one is told when it
+/// is read.
+fn check_files(
+    folder: &Path,
+    batches: impl Iterator<Item = String>,
+    meta: &str,
+) -> Result<(), DataError> {
+    let names = batches.chain([meta.to_owned()]);
+    let missing: Vec<String> = names.filter(|name| !folder.join(name).exists()).collect();
+    if missing.len() < 2 {
+        return Ok(());
+    }
+    let reason = format!("files are missing in it: {}", missing.join(", "));
+    Err(damaged(folder, reason))
 }
 
 /// The labels, if all of them are those of classes.

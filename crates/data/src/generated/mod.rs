@@ -14,7 +14,9 @@ use std::fmt::Write;
 
 use graft_stream::{Purpose, Stream};
 
-use crate::{Answer, DataError, GeneratedSpec, GeneratedTask, Picture, Source, Split, Target};
+use crate::{
+    Answer, DataError, GeneratedSpec, GeneratedTask, Picture, Source, Split, Target, error,
+};
 use satellite::Causes;
 use shape::Shape;
 
@@ -83,6 +85,13 @@ impl Generated {
                     shapes.len().max(1)
                 )));
             }
+        }
+        if spec.task.target() == Target::Number && spec.val < 2 {
+            return Err(DataError::Spec(format!(
+                "{}, and `val` is {}\nhint: `val` goes from 2 to {MAX_PICTURES}",
+                error::UNEXPLAINED,
+                spec.val
+            )));
         }
         Ok(Self {
             classes: shapes.iter().map(|shape| shape.name().to_owned()).collect(),

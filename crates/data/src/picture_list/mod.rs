@@ -1,5 +1,7 @@
 //! Pictures that a CSV file lists, each with a class or a number.
 
+mod columns;
+mod quotes;
 mod rows;
 mod splits;
 
@@ -11,7 +13,7 @@ use std::{
 
 use crate::{
     Answer, CsvSpec, DataError, DataFolders, OnBadImage, Picture, Source, Split, Target,
-    error::list,
+    error::{list, printable},
     fingerprint::Fingerprint,
     folder::{read_file, read_picture},
     place, unreadable,
@@ -75,6 +77,7 @@ impl PictureList {
         if spec.on_bad_image == OnBadImage::Skip {
             pictures.leave_out_unreadable(&file)?;
         }
+        splits::check_numbers(&file, &pictures.splits[Split::Val as usize])?;
         Ok(pictures)
     }
 
@@ -208,7 +211,7 @@ fn class_names(file: &Path, rows: &Rows) -> Result<Vec<String>, DataError> {
     if let [only] = classes.as_slice() {
         return Err(DataError::Format {
             path: file.to_owned(),
-            reason: format!("every picture is of the class `{only}`"),
+            reason: format!("every picture is of the class `{}`", printable(only)),
             hint: "a classifier needs at least two classes".to_owned(),
         });
     }

@@ -1,19 +1,17 @@
 //! The rows of a list, each checked.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     path::{Component, Path},
 };
 
 use csv::ByteRecord;
 
-use crate::{CsvSpec, DataError, Split, error::list, file};
-
-/// Headings under which pictures are looked for, the first that is there.
-const IMAGE_COLUMNS: [&str; 4] = ["image", "filename", "file", "path"];
-
-/// The heading under which the split is looked for.
-const SPLIT_COLUMN: &str = "split";
+use super::{
+    columns::Columns,
+    quotes::{LongField, is_line_break, long_fields},
+};
+use crate::{CsvSpec, DataError, LineProblem, Split, file};
 
 /// A list that was read.
 pub(super) struct Rows {
@@ -37,6 +35,9 @@ pub(super) enum Cell {
 }
 
 /// Reads a list. Its pictures must be below `root`.
+///
+/// # Errors
+/// With all of its lines that are wrong.
 pub(super) fn read(path: &Path, root: &Path, spec: &CsvSpec) -> Result<Rows, DataError> {
     let bytes = file::read(path)?;
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
@@ -48,40 +49,26 @@ pub(super) fn read(path: &Path, root: &Path, spec: &CsvSpec) -> Result<Rows, Dat
         let hint = "expected a line of headings, and a line for each picture";
         return Err(whole(path, "it is empty", hint));
     }
+    let long = long_fields(text);
+    let is_misplaced = |field: &LongField| field.end.is_none() || !field.ends_there;
+    check_quotes(path, long.iter().filter(|field| is_misplaced(field)))?;
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
+        .flexible(true)
         .from_reader(text);
-    let mut lines = Lines {
-        text,
-        at: 0,
-        line: 1,
-    };
     let headings = reader
         .byte_headers()
-        .map_err(|error| csv_error(path, &mut lines, &error))?
+        .map_err(|error| wrong(path, 1, &error.to_string(), None))?
         .clone();
     let table = Table {
         path,
         root,
+        headings: headings.len(),
         columns: Columns::find(path, &headings, spec)?,
     };
-    let mut rows = Vec::new();
-    let mut seen: HashMap<String, u64> = HashMap::new();
-    let mut record = ByteRecord::new();
-    loop {
-        match reader.read_byte_record(&mut record) {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(error) => return Err(csv_error(path, &mut lines, &error)),
-        }
-        let line = lines.of(record.position());
-        let row = table.row(&record, line)?;
-        if let Some(first) = seen.insert(row.name.clone(), line) {
-            let reason = format!("`{}` is in line {first} already", row.name);
-            return Err(table.wrong(line, reason, Some("leave one of the two out")));
-        }
-        rows.push(row);
-    }
+    let counts = |field: &&LongField| table.columns.has(field.column);
+    check_quotes(path, long.iter().filter(counts))?;
+    let rows = table.rows(&mut reader, text)?;
     if rows.is_empty() {
         let hint = "expected a line for each picture below the headings";
         return Err(whole(path, "it lists no pictures", hint));
@@ -92,119 +79,125 @@ pub(super) fn read(path: &Path, root: &Path, spec: &CsvSpec) -> Result<Rows, Dat
     })
 }
 
-/// The columns of a list that count.
-struct Columns {
-    image: usize,
-    answer: usize,
-    is_number: bool,
-    split: Option<(usize, String)>,
-}
-
-impl Columns {
-    fn find(path: &Path, headings: &ByteRecord, spec: &CsvSpec) -> Result<Self, DataError> {
-        let headings: Vec<String> = headings
-            .iter()
-            .map(|heading| String::from_utf8_lossy(heading).into_owned())
-            .collect();
-        for (place, heading) in headings.iter().enumerate() {
-            if headings[..place].contains(heading) && !heading.is_empty() {
-                let reason = format!("there are two columns `{heading}`");
-                return Err(heading_error(path, reason, Some("rename one of them")));
-            }
-        }
-        let find = |name: &str| headings.iter().position(|heading| heading == name);
-        let named = |name: &str| find(name).ok_or_else(|| no_column(path, name, &headings));
-        let image = match &spec.image {
-            Some(name) => named(name)?,
-            None => IMAGE_COLUMNS
-                .iter()
-                .find_map(|name| find(name))
-                .ok_or_else(|| {
-                    let reason = format!(
-                        "there is no column with the pictures, `{}`; the columns are {}",
-                        IMAGE_COLUMNS.join("`, `"),
-                        list(&headings)
-                    );
-                    heading_error(path, reason, Some("name it with `image`"))
-                })?,
+/// Refuses these fields.
+fn check_quotes<'f>(
+    path: &Path,
+    fields: impl Iterator<Item = &'f LongField>,
+) -> Result<(), DataError> {
+    let wrong = fields.map(|field| {
+        let reason = match field.end {
+            None => "the quote is never closed".to_owned(),
+            Some(end) => format!("the quote is not closed before line {end}"),
         };
-        let (answer, is_number) = match (&spec.label, &spec.number) {
-            (Some(label), None) => (named(label)?, false),
-            (None, Some(number)) => (named(number)?, true),
-            _ => {
-                return Err(DataError::Spec(
-                    "expected one of `label` and `number`, the column with the classes or with the numbers".to_owned(),
-                ));
-            }
-        };
-        let split = match &spec.split {
-            Some(name) => Some((named(name)?, name.clone())),
-            None => find(SPLIT_COLUMN).map(|place| (place, SPLIT_COLUMN.to_owned())),
-        };
-        Ok(Self {
-            image,
-            answer,
-            is_number,
-            split,
-        })
-    }
+        let hint = "no name, class or number has a line break; a quote that belongs to a text stands there twice, \
+                    in a text in quotes";
+        LineProblem::new(field.line, &reason, Some(hint))
+    });
+    DataError::of_lines(path, wrong.collect()).map_or(Ok(()), Err)
 }
 
 /// What a row is read with.
 struct Table<'a> {
     path: &'a Path,
     root: &'a Path,
+    /// Number of headings.
+    headings: usize,
     columns: Columns,
 }
 
 impl Table<'_> {
-    fn row(&self, record: &ByteRecord, line: u64) -> Result<Row, DataError> {
+    /// All rows below the headings.
+    fn rows(&self, reader: &mut csv::Reader<&[u8]>, text: &[u8]) -> Result<Vec<Row>, DataError> {
+        let mut lines = Lines {
+            text,
+            at: 0,
+            line: 1,
+        };
+        let (mut rows, mut problems) = (Vec::new(), Vec::new());
+        let mut seen: HashMap<String, u64> = HashMap::new();
+        let mut record = ByteRecord::new();
+        loop {
+            match reader.read_byte_record(&mut record) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => return Err(wrong(self.path, lines.line, &error.to_string(), None)),
+            }
+            let start = record.position().map_or(0, csv::Position::byte) as usize;
+            let end = reader.position().byte() as usize;
+            let line = lines.of(start);
+            let has_quotes = text
+                .get(start..end)
+                .is_some_and(|written| written.contains(&b'"'));
+            let row = self.row(&record, line, has_quotes).and_then(|row| {
+                match seen.entry(row.name.clone()) {
+                    Entry::Vacant(place) => {
+                        place.insert(line);
+                        Ok(row)
+                    }
+                    Entry::Occupied(first) => {
+                        let reason = format!("`{}` is in line {} already", row.name, first.get());
+                        let hint = "leave one of the two out";
+                        Err(LineProblem::new(line, &reason, Some(hint)))
+                    }
+                }
+            });
+            match row {
+                Ok(row) => rows.push(row),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        DataError::of_lines(self.path, problems).map_or(Ok(rows), Err)
+    }
+
+    fn row(&self, record: &ByteRecord, line: u64, has_quotes: bool) -> Result<Row, LineProblem> {
+        if record.len() != self.headings {
+            let reason = format!(
+                "it has {} columns, the headings are {}",
+                record.len(),
+                self.headings
+            );
+            let hint = if has_quotes {
+                "a quote that begins a text joins it with what follows, up to the next quote; one that belongs to a \
+                 text stands there twice, in a text in quotes"
+            } else {
+                "a text with a comma stands in double quotes"
+            };
+            return Err(LineProblem::new(line, &reason, Some(hint)));
+        }
         let Columns {
             image,
             answer,
             is_number,
             ref split,
         } = self.columns;
-        let name = self.name(self.cell(record, image, line)?, line)?;
-        let cell = self.cell(record, answer, line)?;
+        let name = self.name(text_of(record, image, line)?, line)?;
+        let cell = text_of(record, answer, line)?;
         let cell = if is_number {
-            Cell::Number(self.number(cell, line)?)
+            Cell::Number(number(cell, line)?)
         } else if cell.is_empty() {
-            return Err(self.wrong(line, "the class is empty".to_owned(), None));
+            return Err(LineProblem::new(line, "the class is empty", None));
         } else {
             Cell::Label(cell.to_owned())
         };
         let split = match split {
             None => None,
             Some((column, _)) => {
-                let word = self.cell(record, *column, line)?;
+                let word = text_of(record, *column, line)?;
                 let split = Split::ALL.into_iter().find(|split| split.name() == word);
                 Some(split.ok_or_else(|| {
                     let reason = format!("`{word}` is no split, expected `train`, `val` or `test`");
-                    self.wrong(line, reason, None)
+                    LineProblem::new(line, &reason, None)
                 })?)
             }
         };
         Ok(Row { name, cell, split })
     }
 
-    /// The text of a cell.
-    fn cell<'r>(
-        &self,
-        record: &'r ByteRecord,
-        column: usize,
-        line: u64,
-    ) -> Result<&'r str, DataError> {
-        std::str::from_utf8(record.get(column).unwrap_or_default()).map_err(|_| {
-            let reason = "it is not UTF-8".to_owned();
-            self.wrong(line, reason, Some("save the list as UTF-8"))
-        })
-    }
-
     /// The path of a picture below the root, if that is where it is.
-    fn name(&self, written: &str, line: u64) -> Result<String, DataError> {
+    fn name(&self, written: &str, line: u64) -> Result<String, LineProblem> {
         if written.is_empty() {
-            return Err(self.wrong(line, "the name of the picture is empty".to_owned(), None));
+            let reason = "the name of the picture is empty";
+            return Err(LineProblem::new(line, reason, None));
         }
         let mut parts = Vec::new();
         for component in Path::new(written).components() {
@@ -215,7 +208,7 @@ impl Table<'_> {
                     let reason = format!("`{written}` is outside of {}", self.root.display());
                     let hint = "pictures are named by their path below the folder of the list; \
                                 `root` names another folder";
-                    return Err(self.wrong(line, reason, Some(hint)));
+                    return Err(LineProblem::new(line, &reason, Some(hint)));
                 }
             }
         }
@@ -230,28 +223,7 @@ impl Table<'_> {
             "pictures are named by their path below the folder of the list; `root` names another folder"
         };
         let reason = format!("there is no file {}", file.display());
-        Err(self.wrong(line, reason, Some(hint)))
-    }
-
-    fn number(&self, written: &str, line: u64) -> Result<f32, DataError> {
-        let number = written
-            .parse::<f32>()
-            .ok()
-            .filter(|number| number.is_finite());
-        number.ok_or_else(|| {
-            let hint = (written.contains(',') && written.replace(',', ".").parse::<f32>().is_ok())
-                .then_some("write a point in the place of the comma");
-            let reason = if written.is_empty() {
-                "the number is empty".to_owned()
-            } else {
-                format!("`{written}` is not a finite number")
-            };
-            self.wrong(line, reason, hint)
-        })
-    }
-
-    fn wrong(&self, line: u64, reason: String, hint: Option<&str>) -> DataError {
-        wrong(self.path, line, reason, hint)
+        Err(LineProblem::new(line, &reason, Some(hint)))
     }
 }
 
@@ -264,67 +236,50 @@ struct Lines<'t> {
 
 impl Lines<'_> {
     /// The line of a row, whose position may be before the end of the line above it or before blank lines.
-    fn of(&mut self, position: Option<&csv::Position>) -> u64 {
-        let start = position.map_or(self.at, |position| position.byte() as usize);
+    fn of(&mut self, start: usize) -> u64 {
         let rest = self.text.get(start..).unwrap_or_default();
         let blank = rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
         let start = (start + blank.count()).min(self.text.len());
-        if let Some(passed) = self.text.get(self.at..start) {
-            self.line += memchr::memchr_iter(b'\n', passed).count() as u64;
-            self.at = start;
+        while self.at < start {
+            self.line += u64::from(is_line_break(self.text, self.at));
+            self.at += 1;
         }
         self.line
     }
 }
 
-/// What the `csv` crate finds wrong.
-fn csv_error(path: &Path, lines: &mut Lines<'_>, error: &csv::Error) -> DataError {
-    match error.kind() {
-        csv::ErrorKind::UnequalLengths {
-            pos,
-            expected_len,
-            len,
-        } => wrong(
-            path,
-            lines.of(pos.as_ref()),
-            format!("it has {len} columns, the headings are {expected_len}"),
-            Some("a text with a comma stands in double quotes"),
-        ),
-        _ => wrong(path, lines.of(error.position()), error.to_string(), None),
-    }
+/// The text of a cell.
+fn text_of(record: &ByteRecord, column: usize, line: u64) -> Result<&str, LineProblem> {
+    std::str::from_utf8(record.get(column).unwrap_or_default())
+        .map_err(|_| LineProblem::new(line, "it is not UTF-8", Some("save the list as UTF-8")))
 }
 
-fn no_column(path: &Path, name: &str, headings: &[String]) -> DataError {
-    let near = headings
-        .iter()
-        .map(|heading| {
-            let (wanted, heading_) = (name.to_lowercase(), heading.to_lowercase());
-            (strsim::osa_distance(&wanted, &heading_), heading)
-        })
-        .filter(|(distance, _)| *distance <= (name.chars().count() / 3).max(1))
-        .min();
-    let near = near.map_or_else(String::new, |(_, heading)| {
-        format!("did you mean `{heading}`? ")
-    });
-    let reason = format!(
-        "there is no column `{name}`; {near}the columns are {}",
-        list(headings)
-    );
-    let semicolons = headings.len() == 1 && headings[0].contains(';');
-    let hint = semicolons.then_some("columns are separated by commas, not by semicolons");
-    heading_error(path, reason, hint)
+/// The number in a cell.
+fn number(written: &str, line: u64) -> Result<f32, LineProblem> {
+    let number = written
+        .parse::<f32>()
+        .ok()
+        .filter(|number| number.is_finite());
+    number.ok_or_else(|| {
+        let hint = (written.contains(',') && written.replace(',', ".").parse::<f32>().is_ok())
+            .then_some("write a point in the place of the comma");
+        let reason = if written.is_empty() {
+            "the number is empty".to_owned()
+        } else {
+            format!("`{written}` is not a finite number")
+        };
+        LineProblem::new(line, &reason, hint)
+    })
 }
 
-fn heading_error(path: &Path, reason: String, hint: Option<&str>) -> DataError {
-    wrong(path, 1, reason, hint)
-}
-
-fn wrong(path: &Path, line: u64, reason: String, hint: Option<&str>) -> DataError {
+/// A wrong line.
+pub(super) fn wrong(path: &Path, line: u64, reason: &str, hint: Option<&str>) -> DataError {
+    let LineProblem { line, reason, hint } = LineProblem::new(line, reason, hint);
     DataError::Line {
         path: path.to_owned(),
         line,
         reason,
-        hint: hint.map(str::to_owned),
+        hint,
     }
 }
 

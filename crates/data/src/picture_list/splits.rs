@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use super::{Sample, rows::Rows};
-use crate::{Amount, Answer, CsvSpec, DataError, Split, draw_parts};
+use crate::{
+    Amount, Answer, CsvSpec, DataError, Split, draw_parts,
+    error::{UNEXPLAINED, printable},
+};
 
 /// Held out for validation and for the test unless the file says otherwise.
 const VAL: Amount = Amount::Fraction(0.2);
@@ -61,10 +64,30 @@ pub(super) fn check_classes(
         None => Ok(()),
         Some((class, _)) => Err(DataError::Format {
             path: file.to_owned(),
-            reason: format!("the class `{class}` has no training pictures"),
+            reason: format!("the class `{}` has no training pictures", printable(class)),
             hint: "list more pictures of it, or leave the class out".to_owned(),
         }),
     }
+}
+
+/// Numbers of validation pictures need a variance, of which R² is a share.
+pub(super) fn check_numbers(file: &Path, val: &[Sample]) -> Result<(), DataError> {
+    let Some(number) = val.first().and_then(|sample| sample.answer.number()) else {
+        return Ok(());
+    };
+    if val.iter().any(|s| s.answer.number() != Some(number)) {
+        return Ok(());
+    }
+    let found = match val.len() {
+        1 => "there is only one picture".to_owned(),
+        n => format!("all {n} pictures have {number}"),
+    };
+    Err(DataError::Format {
+        path: file.to_owned(),
+        reason: format!("{UNEXPLAINED}, and {found}"),
+        hint: "put more pictures into the validation split, with `val` or in the column that says the splits"
+            .to_owned(),
+    })
 }
 
 /// Pictures of training, validation and test, drawn class by class.

@@ -83,6 +83,11 @@ pub(crate) fn write_all(
     Ok((output.files, output.problems))
 }
 
+/// Whether there are figures in `folder`, if there is anything to draw.
+pub(crate) fn are_there(sweep: &Sweep, folder: &Path) -> bool {
+    sweep.trials.iter().all(|trial| trial.epochs.is_empty()) || folder.join("curves.png").is_file()
+}
+
 /// Removes figures of an earlier report that this one did not draw again, such as those of a variant that has another
 /// name now: beside the new ones they would be taken for true. Files of other names are left alone.
 fn remove_outdated(folder: &Path, drawn: &[PathBuf]) {

@@ -6,7 +6,7 @@ mod per_trial;
 mod summary;
 
 use std::{
-    io,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -69,20 +69,34 @@ pub(crate) fn write_all(sweep: &Sweep, folder: &Path) -> Result<Vec<PathBuf>, Re
             drop(std::fs::remove_file(&path));
             continue;
         }
-        let rows = table.rows(sweep);
-        atomic_write(&path, |file| {
-            let mut writer = csv::Writer::from_writer(file);
-            writer
-                .write_record(table.header())
-                .map_err(io::Error::from)?;
-            for row in rows {
-                writer.write_record(row).map_err(io::Error::from)?;
-            }
-            writer.flush()
-        })?;
+        atomic_write(&path, |file| file.write_all(&text(*table, sweep)?))?;
         files.push(path);
     }
     Ok(files)
+}
+
+/// Whether every table in `folder` is what the records say.
+pub(crate) fn are_current(sweep: &Sweep, folder: &Path) -> bool {
+    REGISTRY.iter().all(|table| {
+        let path = folder.join(table.file_name());
+        if !table.is_wanted(sweep) {
+            return !path.exists();
+        }
+        let written = std::fs::read(&path);
+        written.is_ok_and(|written| text(*table, sweep).is_ok_and(|text| text == written))
+    })
+}
+
+/// A table as its file holds it.
+fn text(table: &dyn Table, sweep: &Sweep) -> io::Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(table.header())?;
+    for row in table.rows(sweep) {
+        writer.write_record(row)?;
+    }
+    writer
+        .into_inner()
+        .map_err(|error| io::Error::other(error.to_string()))
 }
 
 /// The cells that say which trial a row belongs to: variant, cell, repeat and seed.

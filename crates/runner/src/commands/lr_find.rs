@@ -120,17 +120,21 @@ fn weights_file(
         Some(weights @ WeightsSpec::Trial { .. }) => {
             let source = planned.dependencies.first().map(|&at| &plan.trials[at]);
             let folder = source.map(|source| trial_folder(&args.places.results_dir, source));
-            match folder.filter(graft_record::TrialFolder::is_finished) {
-                Some(folder) => Ok(Some(folder.best_checkpoint())),
-                None => Err(Failure::bad_input(format!(
-                    "variant `{}` starts from {weights}, which has not been trained yet",
-                    planned.key.variant
-                ))
-                .hint(format!(
-                    "run `graft sweep {}` first, or choose another variant with --variant",
-                    args.places.experiment.display()
-                ))),
-            }
+            let problem = match folder.filter(graft_record::TrialFolder::is_finished) {
+                Some(folder) if folder.is_whole(&folder.best_checkpoint()) => {
+                    return Ok(Some(folder.best_checkpoint()));
+                }
+                Some(_) => "whose checkpoint is damaged",
+                None => "which has not been trained yet",
+            };
+            Err(Failure::bad_input(format!(
+                "variant `{}` starts from {weights}, {problem}",
+                planned.key.variant
+            ))
+            .hint(format!(
+                "run `graft sweep {}` first, or choose another variant with --variant",
+                args.places.experiment.display()
+            )))
         }
         Some(weights) => Ok(materials.weights_file(weights).cloned()),
     }

@@ -86,6 +86,13 @@ impl Sink {
         }
     }
 
+    /// Keys that do not go together. Nothing is said as long as another layer may have one of them.
+    pub(super) fn together(&self, origin: &Origin, message: &str, hint: &str) {
+        if self.silence.get() == Silence::None {
+            self.problem_with_hint(origin, message, Some(hint.to_owned()));
+        }
+    }
+
     /// The value is not what was expected.
     pub(super) fn wrong(&self, node: &Node, expected: &str) {
         let message = format!("expected {expected}, found {}", node.found());
@@ -170,11 +177,16 @@ impl Sink {
         }
         let path = dotted(&unknown.table, &unknown.name);
         let start = written.strip_suffix(&path).unwrap_or("");
-        if let Some(path) = self.nearest_path(unknown.scope, &path) {
+        // In another table only a key of the same name can be meant.
+        let same = |scope| {
+            let near = self.nearest_path(scope, &path)?;
+            (near.rsplit('.').next() == Some(&*unknown.name)).then_some(near)
+        };
+        if let Some(path) = same(unknown.scope) {
             return meant(&format!("{start}{path}"));
         }
         if unknown.scope == Scope::File
-            && let Some(path) = self.nearest_path(Scope::Variant, &path)
+            && let Some(path) = same(Scope::Variant)
         {
             return format!("did you mean `{path}` of a [[variant]]?");
         }

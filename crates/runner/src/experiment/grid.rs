@@ -112,10 +112,16 @@ impl Grid {
             return;
         };
         for node in tables {
-            let Some(table) = node.table().filter(|table| !table.entries.is_empty()) else {
+            let Some(table) = node.table() else {
                 sink.wrong(node, "a table of axes that move together");
                 continue;
             };
+            if table.entries.is_empty() {
+                let message = "the table has no axes; expected some that move together, such as \
+                               { \"train.batch_size\" = [4, 32], \"train.epochs\" = [20, 40] }";
+                sink.problem(&node.origin, message);
+                continue;
+            }
             let group = self.groups();
             let axes = collect(&table.entries, sink).into_iter();
             self.axes.extend(axes.map(|axis| WrittenAxis {
@@ -255,6 +261,11 @@ impl Grid {
             let rest = path.strip_prefix(axis.key.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         })
+    }
+
+    /// Whether there is an axis of this very key.
+    pub(super) fn has_axis(&self, key: &str) -> bool {
+        self.axes.iter().any(|axis| axis.key == key)
     }
 
     /// Reports the axes that some variants have no such key for. `unknown` are pairs of an axis and a variant.

@@ -7,6 +7,7 @@ mod data;
 mod document;
 mod exclude;
 mod fields;
+mod fitting;
 mod grid;
 mod parents;
 mod problem;
@@ -98,6 +99,25 @@ pub struct Settings {
     pub train: Recipe,
     /// How many of the last epochs' networks are kept beside the best one.
     pub keep_last: u32,
+    /// Where some of this is written.
+    pub places: Places,
+}
+
+/// Where keys are written that only fit or not when the pictures are known. It means nothing: any two are equal.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// `train.class_weights`
+    pub class_weights: Option<Place>,
+    /// `train.label_smoothing`
+    pub label_smoothing: Option<Place>,
+    /// `data.per_class`
+    pub per_class: Option<Place>,
+}
+
+impl PartialEq for Places {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// What a repeat starts from.

@@ -68,9 +68,9 @@ pub(super) fn resolve(raw: &RawExperiment, chain: &Chain) -> Result<Resolved, Pr
         let variants = nodes.iter().filter_map(|node| node.table());
         grid.sets(path) || variants.into_iter().any(|table| table.at(&parts).is_some())
     };
-    fill(&mut filled, defaults, &origin, overrides);
+    fill(&mut filled, defaults, &origin, &grid, overrides);
     let defaults = base_defaults(&raw.root, &origin, source, &sink);
-    fill(&mut filled, defaults, &origin, overrides);
+    fill(&mut filled, defaults, &origin, &grid, overrides);
 
     let cells = grid.cells_of(&names(&nodes), &sink);
     let context = Context {
@@ -82,7 +82,7 @@ pub(super) fn resolve(raw: &RawExperiment, chain: &Chain) -> Result<Resolved, Pr
     };
     let variants = context.read(&mut filled, &nodes);
     let (report, defaults) = sink.probe(Silence::None, || report(&root, &variants, &sink));
-    fill(&mut filled, defaults, &origin, |_| false);
+    fill(&mut filled, defaults, &origin, &grid, |_| false);
     root.finish();
     check_amount(&head, &cells, &variants, &origin, &sink);
     let parents = parents::find(
@@ -286,9 +286,16 @@ fn reference(report: &Fields<'_>, variants: &[ReadVariant], sink: &Sink) -> Opti
     }
     // A variant whose name can't be read may be the one.
     if known().count() == variants.len() && !variants.is_empty() {
-        let advice = match nearest(&wanted, known()) {
+        // A name that is declared twice is another problem.
+        let mut names: Vec<&str> = Vec::new();
+        for name in known() {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let advice = match nearest(&wanted, names.iter().copied()) {
             Some(name) => format!("did you mean `{name}`?"),
-            None => format!("expected {}", one_of(known())),
+            None => format!("expected {}", one_of(names)),
         };
         sink.problem(
             &node.origin,

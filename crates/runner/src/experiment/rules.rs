@@ -55,7 +55,7 @@ impl Rule for Number {
     fn expected(&self) -> String {
         match self {
             Self::Positive(most) => format!("a number above 0, at most {most:?}"),
-            Self::UpTo(most) => format!("a number from 0 to {most}"),
+            Self::UpTo(most) => format!("a number from 0 to {}", limit(*most)),
             Self::Below(limit) => format!("a number from 0 to below {limit}"),
         }
     }
@@ -76,6 +76,15 @@ impl Rule for Number {
             sink.wrong(node, &self.expected());
         }
         good.then_some(number)
+    }
+}
+
+/// A limit without dozens of zeros.
+fn limit(number: f64) -> String {
+    if number >= 1e16 {
+        format!("{number:e}")
+    } else {
+        number.to_string()
     }
 }
 

@@ -21,6 +21,39 @@ const COURSES: &[(&str, ReadCourse)] = &[
     ("plateau", plateau),
 ];
 
+/// The keys of each kind beside `kind` itself.
+pub(super) const COURSE_KEYS: &[(&str, &[&str])] = &[
+    ("constant", &["warm_up"]),
+    ("step", &["every", "factor", "warm_up"]),
+    ("multi-step", &["at", "factor", "warm_up"]),
+    ("exponential", &["factor", "warm_up"]),
+    ("cosine", &["min_lr", "per", "warm_up"]),
+    ("polynomial", &["power", "per", "warm_up"]),
+    (
+        "one-cycle",
+        &["rise", "div_factor", "final_div_factor", "warm_up"],
+    ),
+    (
+        "plateau",
+        &[
+            "monitor",
+            "factor",
+            "patience",
+            "min_delta",
+            "cooldown",
+            "min_lr",
+            "like",
+            "warm_up",
+        ],
+    ),
+];
+
+/// The names of all kinds.
+#[cfg(test)]
+pub(super) fn kinds() -> impl Iterator<Item = &'static str> {
+    COURSES.iter().map(|(kind, _)| *kind)
+}
+
 const PER: &[(&str, Per)] = &[("epoch", Per::Epoch), ("step", Per::Step)];
 
 /// The figures of an epoch that can be watched.

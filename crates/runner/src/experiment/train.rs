@@ -6,9 +6,10 @@ use graft_trainer::{
 };
 
 use super::{
-    fields::Fields,
-    rules::{Flag, List, Number, Whole, Word},
+    fields::{Fields, Sink},
+    rules::{Flag, List, Number, Rule, Whole, Word},
     schedule::{self, MONITORS},
+    tree::Node,
 };
 
 type ReadOptimizer = fn(&Fields<'_>) -> Option<OptimizerSpec>;
@@ -20,6 +21,23 @@ const OPTIMIZERS: &[(&str, ReadOptimizer)] = &[
     ("adamw", adamw),
     ("rmsprop", rmsprop),
 ];
+
+/// The keys of each kind beside `kind` itself.
+const OPTIMIZER_KEYS: &[(&str, &[&str])] = &[
+    ("sgd", &["lr", "momentum", "weight_decay", "nesterov"]),
+    ("adam", &["lr", "betas", "eps", "weight_decay"]),
+    ("adamw", &["lr", "betas", "eps", "weight_decay"]),
+    (
+        "rmsprop",
+        &["lr", "alpha", "eps", "momentum", "weight_decay"],
+    ),
+];
+
+/// The keys of a kind of optimizer or schedule beside `kind` itself; none if no such kind is known.
+pub(super) fn keys_of_kind(kind: &str) -> Option<&'static [&'static str]> {
+    let mut known = OPTIMIZER_KEYS.iter().chain(schedule::COURSE_KEYS);
+    known.find(|(name, _)| *name == kind).map(|(_, keys)| *keys)
+}
 
 /// What the learning rate may be; beyond it, 32-bit numbers end.
 const LEARNING_RATE: Number = Number::Positive(1e38);
@@ -49,7 +67,7 @@ pub(super) fn training(fields: Fields<'_>) -> Option<Training> {
         Some(_) => fields.optional(key, &ALPHA),
     };
     let (mixup, cutmix) = (alpha("mixup"), alpha("cutmix"));
-    let class_weights = fields.optional_known("class_weights", &CLASS_WEIGHTS);
+    let class_weights = fields.optional_known("class_weights", &ClassWeights);
     let best = fields.or("best", &Word(MONITORS), "val_accuracy");
     let early_stopping = part(&fields, "early_stopping", early_stopping);
     let validate_every = fields.optional_known("validate_every", &Whole(1, 1_000_000_000));
@@ -99,10 +117,29 @@ const TRAINING_MODES: &[(&str, TrainingMode)] = &[
     ("first-epoch", TrainingMode::FirstEpoch),
 ];
 
-const CLASS_WEIGHTS: List<Number> = List(
-    Number::UpTo(1e6),
-    "a list of numbers from 0 on, one for each class",
-);
+/// The weights of the classes, of which one at least counts.
+struct ClassWeights;
+
+impl Rule for ClassWeights {
+    type Value = Vec<f64>;
+
+    fn expected(&self) -> String {
+        "a list of numbers from 0 on, one for each class, and not all of them 0".to_owned()
+    }
+
+    fn read(&self, node: &Node, sink: &Sink) -> Option<Vec<f64>> {
+        let weights = List(
+            Number::UpTo(1e6),
+            "a list of numbers from 0 on, one for each class",
+        );
+        let weights = weights.read(node, sink)?;
+        if weights.iter().all(|weight| *weight == 0.0) {
+            sink.wrong(node, &self.expected());
+            return None;
+        }
+        Some(weights)
+    }
+}
 
 /// Reads a table that need not be there; no value at all for one that can't be read.
 #[expect(
@@ -140,6 +177,11 @@ fn ema(fields: Fields<'_>) -> Option<EmaSpec> {
 fn clip(fields: Fields<'_>) -> Option<ClipSpec> {
     let limit = |key| fields.optional_known(key, &Number::Positive(1e38));
     let (norm, value) = (limit("norm"), limit("value"));
+    if fields.node("norm").is_none() && fields.node("value").is_none() {
+        let message = "expected `norm` or `value`, or both: nothing is clipped otherwise";
+        let hint = "leave `clip` out to clip nothing";
+        fields.sink().together(fields.origin(), message, hint);
+    }
     fields.finish();
     Some(ClipSpec {
         norm: norm?,
@@ -160,6 +202,14 @@ fn sgd(fields: &Fields<'_>) -> Option<OptimizerSpec> {
     let momentum = fields.or("momentum", &Number::Below(1.0), 0.0);
     let weight_decay = fields.or("weight_decay", &WEIGHT_DECAY, 0.0);
     let nesterov = fields.or("nesterov", &Flag, false);
+    if nesterov == Some(true)
+        && momentum == Some(0.0)
+        && let Some(node) = fields.node("nesterov")
+    {
+        let message = "Nesterov's momentum is one, and `momentum` is 0";
+        let hint = "set `momentum`, such as 0.9, or leave `nesterov` out";
+        fields.sink().together(&node.origin, message, hint);
+    }
     Some(OptimizerSpec::Sgd {
         lr: lr?,
         momentum: momentum?,
@@ -218,4 +268,47 @@ fn rmsprop(fields: &Fields<'_>) -> Option<OptimizerSpec> {
         momentum: momentum?,
         weight_decay: weight_decay?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::{
+        fields::{Scope, Sink},
+        raw::RawExperiment,
+        tree::Table,
+    };
+
+    /// The keys that reading this table asks for.
+    fn asked<T>(kind: &str, read: impl FnOnce(Fields<'_>) -> T) -> Vec<&'static str> {
+        let raw = RawExperiment::parse(&format!("kind = '{kind}'"), "x.toml".as_ref()).unwrap();
+        let (sink, origin) = (Sink::default(), raw.origin());
+        let table: &Table = &raw.root;
+        read(Fields::new(table, &origin, Scope::Variant, &sink));
+        let all = OPTIMIZER_KEYS.iter().chain(schedule::COURSE_KEYS);
+        let mut keys: Vec<&str> = all
+            .flat_map(|(_, keys)| *keys)
+            .copied()
+            .filter(|key| sink.is_known(Scope::Variant, key))
+            .collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    #[test]
+    fn the_keys_of_each_kind_are_those_that_are_read() {
+        let check = |kind: &str, found: Vec<&str>| {
+            let mut keys = keys_of_kind(kind).unwrap().to_vec();
+            keys.sort_unstable();
+            assert_eq!(found, keys, "{kind}");
+        };
+        for (kind, _) in OPTIMIZERS {
+            check(kind, asked(kind, optimizer));
+        }
+        for kind in schedule::kinds() {
+            check(kind, asked(kind, schedule::schedule));
+        }
+        assert_eq!(keys_of_kind("resnet18"), None);
+    }
 }

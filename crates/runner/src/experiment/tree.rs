@@ -5,7 +5,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::problem::Place;
+use super::{problem::Place, train::keys_of_kind};
 
 /// A value and where it comes from.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,8 +91,8 @@ impl Table {
     }
 
     /// Puts `node` at a key with several parts, making the tables on the way. Another `kind` than before makes the
-    /// keys beside it meaningless: those of earlier layers go. Weights stay, so that weights of another kind of
-    /// network are found out instead of silently left out.
+    /// keys beside it meaningless: those of earlier layers go, but for those that the new kind of optimizer or schedule
+    /// has, too. Weights stay, so that weights of another kind of network are found out instead of silently left out.
     pub(super) fn assign(&mut self, path: &[&str], node: Node) {
         let Some((first, rest)) = path.split_first() else {
             return;
@@ -101,7 +101,9 @@ impl Table {
             if *first == "kind" && self.get("kind").is_some_and(|kind| !kind.same(&node)) {
                 let layer = node.origin.layer;
                 self.entries.retain(|entry| {
-                    entry.name == "weights" || entry.node.origin.layer.same_level(layer)
+                    entry.name == "weights"
+                        || entry.node.origin.layer.same_level(layer)
+                        || entry.is_kept_by(&node)
                 });
             }
             self.put(first, node);
@@ -127,13 +129,19 @@ impl Table {
         }
     }
 
-    /// This table with the keys of `over` in the place of its own, table by table. A table with another `kind` in
-    /// `over` is taken whole.
+    /// This table with the keys of `over` in the place of its own, table by table. Of a table with another `kind` in
+    /// `over`, those keys of this one stay that the new kind has, too.
     pub(super) fn merged(&self, over: &Self) -> Self {
         if let (Some(ours), Some(theirs)) = (self.get("kind"), over.get("kind"))
             && !ours.same(theirs)
         {
-            return over.clone();
+            let mut merged = over.clone();
+            for entry in &self.entries {
+                if over.get(&entry.name).is_none() && entry.is_kept_by(theirs) {
+                    merged.entries.push(entry.clone());
+                }
+            }
+            return merged;
         }
         let mut merged = self.clone();
         for entry in &over.entries {
@@ -154,6 +162,15 @@ impl Table {
             }
         }
         merged
+    }
+}
+
+impl Entry {
+    /// Whether a key goes for another `kind` as well: a person wrote it, and that kind has it.
+    fn is_kept_by(&self, kind: &Node) -> bool {
+        let is_default = matches!(self.node.origin.place, Place::File { line: 0, .. });
+        let keys = kind.text().and_then(keys_of_kind).unwrap_or_default();
+        !is_default && keys.contains(&self.name.as_str())
     }
 }
 

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use graft_data::SourceSpec;
 use graft_model::{
-    BatchNormMode, HeadSpec, ModelError, ModelSpec, Network, TransferMode, TransferSpec,
-    WeightsSpec, registry,
+    BatchNormMode, HeadSpec, ModelSpec, TransferMode, TransferSpec, WeightsSpec, registry,
 };
 
 use super::{
-    RepeatFrom, Settings, data,
+    Places, RepeatFrom, Settings, data,
     fields::{Fields, Scope, Sink},
+    fitting::fitting,
     rules::{List, Number, Parsed, Rule, Text, Whole, Word},
     train,
     tree::{Node, Origin, Table, Value},
@@ -89,6 +89,7 @@ pub(super) fn settings(
     fields.finish();
     let (subset, transform) = data?;
     let train::Training { recipe, keep_last } = train?;
+    let place = |path: &[&str]| table.at(path).map(|node| node.origin.place.clone());
     let settings = Settings {
         model: model?,
         weights: weights?,
@@ -98,12 +99,13 @@ pub(super) fn settings(
         transform,
         train: recipe,
         keep_last,
+        places: Places {
+            class_weights: place(&["train", "class_weights"]),
+            label_smoothing: place(&["train", "label_smoothing"]),
+            per_class: place(&["data", "per_class"]),
+        },
     };
-    check_size(&settings, table, origin, sink)?;
-    check_extractor(&settings, table, origin, sink)?;
-    check_layers(&settings, table, origin, sink)?;
-    check_mixing(&settings, table, origin, sink)?;
-    Some(settings)
+    fitting(settings, table, origin, sink)
 }
 
 const REPEAT_FROM: &[(&str, RepeatFrom)] = &[
@@ -296,115 +298,4 @@ fn layer_lr(fields: &Fields<'_>) -> Option<BTreeMap<String, f64>> {
         })
         .collect();
     rates.into_iter().collect()
-}
-
-/// Whether the network can take pictures of the transform's size.
-fn check_size(settings: &Settings, table: &Table, origin: &Origin, sink: &Sink) -> Option<()> {
-    let entry = registry()
-        .iter()
-        .find(|entry| entry.name == settings.model.kind)?;
-    let size = settings.transform.size;
-    let error = (entry.check_size)(&settings.model.options, size as usize).err();
-    let Some(error) = error else {
-        return Some(());
-    };
-    let (path, message) = if error.key == "size" {
-        let message = format!("{} needs {}, found {size}", entry.name, error.expected);
-        (vec!["data", "transform", "size"], message)
-    } else {
-        let message = format!("expected {}, found {}", error.expected, error.found);
-        (vec!["model", &error.key], message)
-    };
-    let node = table.at(&path).or_else(|| table.at(&path[..1]));
-    sink.problem(node.map_or(origin, |node| &node.origin), message);
-    None
-}
-
-/// Whether a network that only extracts features is used as one.
-fn check_extractor(settings: &Settings, table: &Table, origin: &Origin, sink: &Sink) -> Option<()> {
-    let kind = &settings.model.kind;
-    let is_extractor = registry()
-        .iter()
-        .any(|entry| entry.name == kind && entry.extractor);
-    let (path, message, hint) = match (settings.transfer.mode, settings.transfer.batch_norm) {
-        _ if !is_extractor => return Some(()),
-        (TransferMode::FineTune, _) => (
-            "transfer",
-            "its backbone can't be trained",
-            "set `transfer` to \"frozen\" and give the model `weights`",
-        ),
-        (_, BatchNormMode::Batch) => (
-            "batch_norm",
-            "it can't use the batch's statistics",
-            "leave `batch_norm` out",
-        ),
-        (TransferMode::Frozen, BatchNormMode::Running) => return Some(()),
-    };
-    let node = table.at(&[path]).or_else(|| table.at(&["model"]));
-    sink.problem_with_hint(
-        node.map_or(origin, |node| &node.origin),
-        format!("{kind} is a fixed extractor of features: {message}"),
-        Some(hint.to_owned()),
-    );
-    None
-}
-
-/// Whether pictures are mixed whose features are to be kept.
-fn check_mixing(settings: &Settings, table: &Table, origin: &Origin, sink: &Sink) -> Option<()> {
-    let Settings {
-        transfer,
-        transform,
-        train,
-        ..
-    } = settings;
-    let is_fixed =
-        transfer.mode == TransferMode::Frozen && transfer.batch_norm == BatchNormMode::Running;
-    let (true, true, Some(views)) = (is_fixed, train.mixes(), transform.views.fixed()) else {
-        return Some(());
-    };
-    let key = if train.mixup > 0.0 { "mixup" } else { "cutmix" };
-    let node = table.at(&["transfer"]);
-    sink.problem_with_hint(
-        node.map_or(origin, |node| &node.origin),
-        format!(
-            "`{key}` mixes pictures anew in every epoch, so what a frozen backbone makes of `views = {views}` can't be kept"
-        ),
-        Some(format!("set `views` to \"fresh\" for this variant, or its `train.{key}` to 0")),
-    );
-    None
-}
-
-/// Whether the network has the layers at which it is cut, up to which it is frozen, and whose learning rates are set.
-fn check_layers(settings: &Settings, table: &Table, origin: &Origin, sink: &Sink) -> Option<()> {
-    let Settings {
-        model,
-        transfer,
-        transform,
-        ..
-    } = settings;
-    if model.cut.is_none() && transfer.freeze.is_none() && transfer.layer_lr.is_empty() {
-        return Some(());
-    }
-    let checked = Network::check(model, transfer, transform.size as usize);
-    let Err(error) = checked else {
-        return Some(());
-    };
-    let (path, message) = match &error {
-        ModelError::Option { error, .. }
-            if ["freeze", "layer_lr"].contains(&error.key.as_str()) =>
-        {
-            (
-                vec![error.key.as_str()],
-                format!("expected {}, found {}", error.expected, error.found),
-            )
-        }
-        ModelError::Option { error, .. } => (
-            vec!["model", error.key.as_str()],
-            format!("expected {}, found {}", error.expected, error.found),
-        ),
-        other => (vec!["model"], other.to_string()),
-    };
-    let node = table.at(&path).or_else(|| table.at(&path[..1]));
-    sink.problem(node.map_or(origin, |node| &node.origin), message);
-    None
 }

@@ -77,7 +77,9 @@ impl Context<'_> {
         let merged = variant::merged(filled, self.file, written);
         let (_, defaults) = self.sink.probe(Silence::All, || read(&merged));
         let own = variant_table(filled, index)?;
-        fill(own, defaults, &node.origin, |path| self.grid.sets(path));
+        fill(own, defaults, &node.origin, self.grid, |path| {
+            self.grid.sets(path)
+        });
         let own = own.clone();
         let merged = variant::merged(filled, self.file, &own);
         let mut settings = Vec::new();
@@ -122,14 +124,20 @@ fn variant_table(file: &mut Table, index: usize) -> Option<&mut Table> {
     }
 }
 
-/// Writes defaults into a table. One that follows another key is not written if something `overrides` that key.
+/// Writes defaults into a table. One that follows another key is not written if something `overrides` that key; nor is one
+/// beside a `kind` that `grid` changes, for another kind may have another default.
 pub(super) fn fill(
     table: &mut Table,
     defaults: Vec<Default>,
     origin: &Origin,
+    grid: &Grid,
     overrides: impl Fn(&str) -> bool,
 ) {
     for default in defaults {
+        let beside = default.path.rsplit_once('.');
+        if beside.is_some_and(|(table, _)| grid.has_axis(&format!("{table}.kind"))) {
+            continue;
+        }
         let path: Vec<&str> = default.path.split('.').collect();
         if table.at(&path).is_some() || default.follows.is_some_and(&overrides) {
             continue;

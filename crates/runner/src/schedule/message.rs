@@ -66,6 +66,7 @@ pub enum End {
         /// The epoch with the best validation accuracy.
         best_epoch: u32,
         /// That accuracy, from 0 to 1.
+        #[serde(with = "graft_record::nullable")]
         best_val_accuracy: f64,
     },
     /// It was told to stop and can be resumed.
@@ -129,5 +130,69 @@ impl End {
                 | Self::Diverged { .. }
                 | Self::Blocked { .. }
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes out of a worker's pipe on the other side.
+    fn passed_on(message: &FromWorker) -> FromWorker {
+        serde_json::from_str(&serde_json::to_string(message).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn messages_survive_any_number() {
+        for number in [f64::NAN, f64::INFINITY, -f64::INFINITY, 0.1] {
+            let same = |found: f64| found == number || (!number.is_finite() && found.is_nan());
+            let end = End::Finished {
+                best_epoch: 3,
+                best_val_accuracy: number,
+            };
+            let FromWorker::Ended {
+                end:
+                    End::Finished {
+                        best_epoch,
+                        best_val_accuracy,
+                    },
+            } = passed_on(&FromWorker::Ended { end })
+            else {
+                panic!("another message");
+            };
+            assert!(best_epoch == 3 && same(best_val_accuracy));
+            let progress = StepProgress {
+                epoch: 1,
+                epochs: 2,
+                batch: 3,
+                batches: 4,
+                validating: false,
+                train_loss: number,
+                images_per_second: number,
+            };
+            let FromWorker::Step { progress } = passed_on(&FromWorker::Step { progress }) else {
+                panic!("another message");
+            };
+            assert!(same(progress.train_loss) && same(progress.images_per_second));
+            let row = EpochRow {
+                epoch: 1,
+                step: 2,
+                train_loss: number,
+                train_accuracy: number,
+                val_loss: number,
+                val_accuracy: number,
+                lr: number,
+            };
+            let timing = TimingRow {
+                epoch: 1,
+                seconds: number,
+                images_per_second: number,
+            };
+            let FromWorker::Epoch { row, timing } = passed_on(&FromWorker::Epoch { row, timing })
+            else {
+                panic!("another message");
+            };
+            assert!(same(row.val_accuracy) && same(row.lr) && same(timing.seconds));
+        }
     }
 }

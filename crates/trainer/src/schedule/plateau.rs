@@ -25,9 +25,9 @@ impl PlateauState {
 
     /// Takes note of an epoch's figure, at whose end the rate is `lr`.
     pub(crate) fn note(&mut self, plateau: &Plateau, figure: f64, lr: f64) {
-        let better = self
-            .best
-            .is_none_or(|best| is_better(plateau, figure, best));
+        // What is no number is no improvement.
+        let is_better = |best| is_better(plateau, figure, best);
+        let better = !figure.is_nan() && self.best.is_none_or(is_better);
         if better {
             self.best = Some(figure);
         }

@@ -182,3 +182,18 @@ fn plateaus_are_those_of_keras() {
     ];
     assert_close("keras", &expected, &lowered(&keras, &figures));
 }
+
+#[test]
+fn a_plateau_is_not_left_by_what_is_no_number() {
+    let nan = f64::NAN;
+    for like in [Like::Pytorch, Like::Keras] {
+        let plateau = Plateau {
+            like,
+            ..plateau(Monitor::ValAccuracy, 0.1, 1)
+        };
+        // A figure after those is an improvement, and none of them is.
+        let rates = lowered(&plateau, &[nan, 0.5, 0.6, nan, nan]);
+        assert_eq!(rates[2], *rates.first().unwrap(), "{like:?}");
+        assert!(rates[4] < rates[2], "{like:?}: {rates:?}");
+    }
+}

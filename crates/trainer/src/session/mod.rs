@@ -281,13 +281,7 @@ impl<'a> Session<'a> {
     fn keep_if_best(&mut self, row: &EpochRow) -> Result<(), TrainError> {
         let monitor = self.trial.spec.recipe.best;
         let figure = monitor.of(row);
-        let is_better = |best: Best| {
-            if monitor.rises() {
-                figure > best.figure
-            } else {
-                figure < best.figure
-            }
-        };
+        let is_better = |best: Best| best.is_worse_than(monitor, figure);
         if !self.position.best.is_none_or(is_better) {
             return Ok(());
         }

@@ -179,6 +179,7 @@ impl Session<'_> {
             metrics.extend(more);
         }
         self.folder.write_metrics(&metrics)?;
+        self.status.files = self.folder.contents()?;
         self.write_status(State::Finished)?;
         Ok(Outcome::Finished {
             best_epoch: best.epoch,

@@ -51,6 +51,14 @@ fn of_trial(trial: &Path, args: &PredictArgs) -> Result<Known, Failure> {
             Failure::bad_input(format!("there is no trial at {}", path.display()))
                 .hint("a trial's folder is results/EXPERIMENT/trials/TRIAL")
         })?;
+    let trial_folder = TrialFolder::new(path.parent().unwrap_or(Path::new("")));
+    if !trial_folder.is_whole(&path) {
+        return Err(Failure::bad_input(format!(
+            "{} is damaged: it is not what its trial wrote",
+            path.display()
+        ))
+        .hint("delete it, and `graft sweep EXPERIMENT` trains it again"));
+    }
     if card.classes.is_empty() {
         return Err(Failure::bad_input(format!(
             "the network of {} gives a number for each picture, and no classes",

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     cli::PreviewArgs,
     experiment::{Experiment, Settings},
-    failure::{Failure, printable},
+    failure::{EXIT_BAD_INPUT, Failure, printable},
     progress::DownloadProgress,
 };
 
@@ -50,7 +50,10 @@ pub fn preview(args: &PreviewArgs) -> Result<Answer, Failure> {
         Failure::some_failed(format!("{}: {problem}", root.display()))
             .hint("choose another folder with --out")
     };
-    std::fs::create_dir_all(&root).map_err(|error| failed(&error))?;
+    std::fs::create_dir_all(&root).map_err(|error| Failure {
+        code: EXIT_BAD_INPUT,
+        ..failed(&error)
+    })?;
     let mut files: Vec<PathBuf> = Vec::new();
     let figures = figure::figures(&experiment, variant, settings, &*source, &survey)?;
     for (name, figure) in figures {

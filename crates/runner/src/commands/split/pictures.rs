@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -25,7 +26,12 @@ pub(super) struct Class {
 
 /// Finds the pictures, of which there are at least two classes.
 pub(super) fn find(from: &Path) -> Result<Found, Failure> {
-    let (pictures, others) = graft_data::files(from).map_err(Failure::bad_input)?;
+    let (mut pictures, mut others) = graft_data::files(from).map_err(Failure::bad_input)?;
+    pictures.retain(|path| !is_hidden(path, from));
+    others.retain(|path| !is_hidden(path, from));
+    for picture in &pictures {
+        check_file(picture)?;
+    }
     let (mut in_folders, mut flat) = (Vec::new(), Vec::new());
     for picture in pictures {
         let below = picture.strip_prefix(from).unwrap_or(&picture).to_owned();
@@ -76,6 +82,7 @@ pub(super) fn find(from: &Path) -> Result<Found, Failure> {
             }
         }
     }
+    check_names(from, &classes)?;
     if let (1, Some(class)) = (classes.len(), classes.keys().next()) {
         return Err(Failure::bad_input(format!(
             "all pictures in {} are of one class, `{class}`",
@@ -90,6 +97,56 @@ pub(super) fn find(from: &Path) -> Result<Found, Failure> {
             .collect(),
         others,
     })
+}
+
+/// Whether a file is in a folder that is not meant to be seen, such as `.git`.
+fn is_hidden(path: &Path, from: &Path) -> bool {
+    let folder = path
+        .parent()
+        .and_then(|folder| folder.strip_prefix(from).ok());
+    let mut parts = folder.into_iter().flat_map(Path::components);
+    parts.any(|part| part.as_os_str().as_encoded_bytes().starts_with(b"."))
+}
+
+/// Whether a picture can be copied or linked: reading a pipe would wait for a writer.
+fn check_file(path: &Path) -> Result<(), Failure> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(_) => Err(
+            Failure::bad_input(format!("{} is no regular file", shown(path)))
+                .hint("delete it, or move it elsewhere"),
+        ),
+        Err(error) => Err(match fs::read_link(path) {
+            Ok(target) => Failure::bad_input(format!(
+                "{} is a broken link: there is no {}",
+                shown(path),
+                shown(&target)
+            ))
+            .hint("delete the link, or put a picture where it leads"),
+            Err(_) => Failure::bad_input(format!("failed to read {}: {error}", shown(path))),
+        }),
+    }
+}
+
+/// Refuses a folder that is split already: what is in it would be taken for classes.
+fn check_names<T>(from: &Path, classes: &BTreeMap<String, T>) -> Result<(), Failure> {
+    let find = |names: &[&str]| {
+        let mut classes = classes.keys();
+        classes.find(|class| names.contains(&class.to_lowercase().as_str()))
+    };
+    let train = find(&["train", "training"]);
+    let other = find(&["val", "valid", "validation", "test", "testing"]);
+    let (Some(train), Some(other)) = (train, other) else {
+        return Ok(());
+    };
+    Err(Failure::bad_input(format!(
+        "{} has the folders {train} and {other}: it is split already, and they are no classes",
+        shown(from)
+    ))
+    .hint(format!(
+        "divide one of them, such as {}, or use the folder as it is with `source = \"image-folder\"`",
+        shown(&from.join(train))
+    )))
 }
 
 /// The class in a name such as `cat.0.jpg`: what comes before the first of two or more dots.

@@ -29,6 +29,7 @@ pub(super) fn dry_run(
     if data.offline && !materials.missing.is_empty() {
         return Materials::gather(experiment, data, weights).map(|_| Answer::default());
     }
+    materials.check()?;
     let plan = Plan::new(experiment, &mut materials)?;
     let folder = |trial: &_| trial_folder(&args.places.results_dir, trial);
     let standings = standings(&plan, folder, args.retry_failed)?;

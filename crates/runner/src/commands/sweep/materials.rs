@@ -1,15 +1,16 @@
 //! What the trials of a sweep need before the first epoch: pictures, weight files, and the hashes of both.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt::Display, path::PathBuf, sync::Arc};
 
 use graft_data::{
-    DataFolders, DataSpec, Source, SourceSpec, Split, Subset, Target, ensure_present, open,
+    DataError, DataFolders, DataSpec, Source, SourceSpec, Split, Subset, Target, ensure_present,
+    open,
 };
 use graft_model::{Init, ModelSpec, Network, WeightFile, WeightsFolders, WeightsSpec, locate};
 
 use crate::{
-    experiment::{Experiment, Variant},
-    failure::Failure,
+    experiment::{Experiment, Place, Variant},
+    failure::{Failure, printable},
     plan::{Fingerprints, Pictures},
     progress::DownloadProgress,
 };
@@ -18,7 +19,7 @@ use crate::{
 #[derive(Default)]
 pub(in crate::commands) struct Needs<'e> {
     sources: Vec<&'e SourceSpec>,
-    subsets: Vec<(&'e SourceSpec, Subset)>,
+    subsets: Vec<(&'e SourceSpec, Subset, Option<&'e Place>)>,
     pub(in crate::commands) weights: Vec<&'e WeightsSpec>,
 }
 
@@ -36,9 +37,11 @@ impl<'e> Needs<'e> {
             self.sources.push(&experiment.source);
         }
         for settings in &variant.settings {
-            let subset = (&experiment.source, settings.subset);
-            if !self.subsets.contains(&subset) {
-                self.subsets.push(subset);
+            let (source, subset) = (&experiment.source, settings.subset);
+            let known = |known: &(&SourceSpec, Subset, _)| (known.0, known.1) == (source, subset);
+            if !self.subsets.iter().any(known) {
+                let place = settings.places.per_class.as_ref();
+                self.subsets.push((source, subset, place));
             }
             match (experiment.parent(settings), &settings.weights) {
                 (Some((parent, variant)), _) => self.add(parent, variant),
@@ -58,6 +61,8 @@ pub(in crate::commands) struct Materials {
     weights: Vec<(WeightsSpec, PathBuf)>,
     /// What is missing, in full messages. Only a dry run goes on with something missing.
     pub(super) missing: Vec<String>,
+    /// What is there and can't be used, likewise.
+    wrong: Vec<String>,
 }
 
 impl Materials {
@@ -72,17 +77,15 @@ impl Materials {
     ) -> Result<Self, Failure> {
         let materials = Self::collect(experiment, weights, data, |source| {
             ensure_present(source, data, &mut DownloadProgress::default())
-                .map_err(|error| error.to_string())
         });
-        if materials.missing.is_empty() {
-            return Ok(materials);
-        }
-        let messages: Vec<String> = materials
-            .missing
-            .iter()
-            .map(|message| format!("error: {message}"))
-            .collect();
-        Err(Failure::bad_input(messages.join("\n")))
+        let all = || materials.missing.iter().chain(&materials.wrong);
+        failure(all()).map_or_else(|| Ok(()), Err)?;
+        Ok(materials)
+    }
+
+    /// Refuses what is there and can't be used; what is missing may still come.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        failure(self.wrong.iter()).map_or(Ok(()), Err)
     }
 
     /// Finds what is there and notes what is missing. Nothing is fetched or written.
@@ -102,7 +105,7 @@ impl Materials {
         experiment: &Experiment,
         weights: &WeightsFolders,
         data: &DataFolders,
-        mut ensure: impl FnMut(&SourceSpec) -> Result<(), String>,
+        mut ensure: impl FnMut(&SourceSpec) -> Result<(), DataError>,
     ) -> Self {
         let needs = Needs::of(experiment);
         let mut materials = Self::default();
@@ -114,23 +117,24 @@ impl Materials {
             }
         }
         for spec in needs.sources {
-            let opened =
-                ensure(spec).and_then(|()| open(spec, data).map_err(|error| error.to_string()));
-            match opened {
-                Ok(source) if source.target() == Target::Classes && source.classes().len() < 2 => materials.missing.push(format!(
+            match ensure(spec).and_then(|()| open(spec, data)) {
+                Ok(source) if source.target() == Target::Classes && source.classes().len() < 2 => materials.wrong.push(format!(
                     "the pictures have one class only, `{}`\nhint: a classifier needs at least two class folders",
                     source.classes().join("")
                 )),
                 Ok(source) => materials.sources.push((spec.clone(), source)),
-                Err(error) => materials.missing.push(error),
+                Err(error @ (DataError::MissingFolder { .. } | DataError::MissingList { .. } | DataError::Fetch(_))) => {
+                    materials.missing.push(error.to_string());
+                }
+                Err(error) => materials.wrong.push(error.to_string()),
             }
         }
-        for (spec, subset) in needs.subsets {
+        for (spec, subset, place) in needs.subsets {
             let Some(source) = materials.source(spec) else {
                 continue;
             };
             if let Err(error) = subset.count(&**source) {
-                materials.missing.push(error.to_string());
+                materials.wrong.push(at(place, &error));
             }
         }
         materials.weigh(experiment);
@@ -144,27 +148,46 @@ impl Materials {
             return;
         };
         let classes = source.classes();
-        for variant in &experiment.variants {
-            // One cell tells enough.
-            let wrong = variant.settings.iter().find_map(|settings| {
-                let weights = settings.train.class_weights.len();
-                let is_smoothed = settings.train.label_smoothing > 0.0;
-                match source.target() {
-                    Target::Classes if weights > 0 && weights != classes.len() => Some(format!(
+        let mut wrong: Vec<String> = Vec::new();
+        let mut note = |place: &Option<Place>, problem: String| {
+            let problem = at(place.as_ref(), &problem);
+            // What the file says for all variants is wrong once.
+            if !wrong.contains(&problem) {
+                wrong.push(problem);
+            }
+        };
+        for settings in experiment
+            .variants
+            .iter()
+            .flat_map(|variant| &variant.settings)
+        {
+            let places = &settings.places;
+            let weights = settings.train.class_weights.len();
+            let is_smoothed = settings.train.label_smoothing > 0.0;
+            let for_classes = |key| {
+                format!("`{key}` is for classes, and the pictures have numbers\nhint: leave it out")
+            };
+            match source.target() {
+                Target::Classes if weights > 0 && weights != classes.len() => {
+                    let problem = format!(
                         "`class_weights` has {weights} numbers for {} classes\nhint: the classes are {}",
                         classes.len(),
-                        classes.join(", ")
-                    )),
-                    Target::Number if weights > 0 || is_smoothed => Some(format!(
-                        "`{}` is for classes, and the pictures have numbers\nhint: leave it out",
-                        if weights > 0 { "class_weights" } else { "label_smoothing" },
-                    )),
-                    _ => None,
+                        list(classes)
+                    );
+                    note(&places.class_weights, problem);
                 }
-            });
-            let wrong = wrong.map(|wrong| format!("{}: {wrong}", variant.name));
-            self.missing.extend(wrong);
+                Target::Classes => {}
+                Target::Number => {
+                    if weights > 0 {
+                        note(&places.class_weights, for_classes("class_weights"));
+                    }
+                    if is_smoothed {
+                        note(&places.label_smoothing, for_classes("label_smoothing"));
+                    }
+                }
+            }
         }
+        self.wrong.extend(wrong);
     }
 
     /// Notes every weight file that does not fit the network it is for.
@@ -202,7 +225,7 @@ impl Materials {
                 Network::pretrained(&settings.model, classes, size, &init, &device, &file)
             });
             if let Err(error) = fitted {
-                self.missing.push(error.to_string());
+                self.wrong.push(error.to_string());
             }
         }
     }
@@ -239,6 +262,25 @@ impl Materials {
             .find(|(known, _)| known == spec)
             .map(|(_, path)| path)
     }
+}
+
+/// All of these messages as one failure; none if there are none.
+fn failure<'m>(messages: impl Iterator<Item = &'m String>) -> Option<Failure> {
+    let messages: Vec<String> = messages.map(|text| format!("error: {text}")).collect();
+    (!messages.is_empty()).then(|| Failure::bad_input(messages.join("\n")))
+}
+
+/// A problem with the place where its key is written.
+fn at(place: Option<&Place>, problem: &impl Display) -> String {
+    place.map_or_else(
+        || problem.to_string(),
+        |place| format!("{place}: {problem}"),
+    )
+}
+
+/// Names of classes on one line.
+fn list(names: &[String]) -> String {
+    printable(&names.join(", "))
 }
 
 impl Fingerprints for Materials {

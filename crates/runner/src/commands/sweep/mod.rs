@@ -218,7 +218,7 @@ impl Run<'_> {
                 }
             };
             failed.push(FailedTrial {
-                name: trial.key.to_string(),
+                name: self.shown(trial).to_string(),
                 error,
                 folder,
                 is_resumed: matches!(standing, Standing::Blocked(_)),
@@ -355,12 +355,25 @@ impl Run<'_> {
         trial_folder(&self.args.places.results_dir, trial)
     }
 
+    /// What a person is told of a trial by; with its experiment where several take part.
+    fn shown(&self, trial: &PlannedTrial) -> TrialKey {
+        let mut key = trial.key.clone();
+        let experiments = self.plan.trials.iter().map(|other| &other.experiment);
+        if experiments
+            .into_iter()
+            .any(|other| *other != trial.experiment)
+        {
+            key.variant = format!("{}/{}", trial.experiment, key.variant);
+        }
+        key
+    }
+
     fn folders<'t>(
         &self,
         trials: impl Iterator<Item = &'t PlannedTrial>,
     ) -> BTreeMap<String, (TrialKey, TrialFolder)> {
         trials
-            .map(|trial| (job_id(trial), (trial.key.clone(), self.folder(trial))))
+            .map(|trial| (job_id(trial), (self.shown(trial), self.folder(trial))))
             .collect()
     }
 
@@ -381,7 +394,7 @@ impl Run<'_> {
         Scene {
             trials: to_run
                 .iter()
-                .map(|(_, trial)| (job_id(trial), trial.key.clone()))
+                .map(|(_, trial)| (job_id(trial), self.shown(trial)))
                 .collect(),
             numbers: to_run
                 .iter()

@@ -193,7 +193,7 @@ impl Listener for Recorder<'_> {
         let status = folder.status().ok()??;
         (status.state == State::Finished).then_some(End::Finished {
             best_epoch: status.best_epoch?,
-            best_val_accuracy: status.best_val_accuracy?,
+            best_val_accuracy: status.best_val_accuracy.unwrap_or(f64::NAN),
         })
     }
 

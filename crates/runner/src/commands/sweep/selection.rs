@@ -52,6 +52,23 @@ pub(super) fn standings(
         };
         standings.push(standing);
     }
+    // Last first, since a source that is trained again needs its own source.
+    for (place, trial) in plan.trials.iter().enumerate().rev() {
+        if !matches!(standings[place], Standing::ToRun { .. }) {
+            continue;
+        }
+        for &source in &trial.dependencies {
+            let used = folder(&plan.trials[source]);
+            let checkpoint = if trial.previous == Some(source) {
+                used.last_checkpoint()
+            } else {
+                used.best_checkpoint()
+            };
+            if standings[source] == Standing::Finished && !used.is_whole(&checkpoint) {
+                standings[source] = Standing::ToRun { epochs_done: 0 };
+            }
+        }
+    }
     Ok(standings)
 }
 

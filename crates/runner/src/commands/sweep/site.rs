@@ -51,7 +51,8 @@ pub(super) struct Sites {
 
 impl Sites {
     /// The folders of a plan: that of the experiment itself is taken already, those of its sources are taken now if
-    /// one of their trials is to be run or blocked. Others are only read.
+    /// one of their trials is to be run or blocked, or if their report is not what their records say, such as after a
+    /// sweep that was killed. Others are only read.
     pub(super) fn take(
         results_dir: &Path,
         experiment: &Experiment,
@@ -67,6 +68,16 @@ impl Sites {
                     trial.experiment.clone(),
                     Site::take(results_dir, &trial.experiment)?,
                 );
+            }
+        }
+        for trial in &plan.trials {
+            let name = &trial.experiment;
+            if by_name.contains_key(name) || has_report(results_dir, name, plan, standings) {
+                continue;
+            }
+            // Whoever has it makes its report; and where nothing can be written, there never was one.
+            if let Ok(site) = Site::take(results_dir, name) {
+                by_name.insert(name.clone(), site);
             }
         }
         Ok(Self { by_name })
@@ -127,6 +138,25 @@ impl Sites {
         }
         Ok(())
     }
+}
+
+/// Whether the report of a source experiment is there, with the finished trials of the plan in it.
+fn has_report(results_dir: &Path, experiment: &str, plan: &Plan, standings: &[Standing]) -> bool {
+    let Ok(results) = ResultsFolder::open(results_root(results_dir, experiment)) else {
+        return false;
+    };
+    let Ok(Some(reported)) = results.plan() else {
+        return false;
+    };
+    let mut used = plan
+        .trials
+        .iter()
+        .zip(standings)
+        .filter(|(trial, standing)| {
+            trial.experiment == experiment && **standing == Standing::Finished
+        });
+    used.all(|(trial, _)| reported.trials.contains(&trial.key))
+        && graft_report::is_current(&results)
 }
 
 /// The experiment of a name among `experiment` and those that it starts from.
