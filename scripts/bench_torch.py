@@ -3,12 +3,15 @@
 
     python scripts/bench_torch.py [--model M] [--transfer fine-tune|frozen] [--batch-size N] [--size S] [--threads T]
                                   [--channels-last] [--seconds S] [--measure train,forward,input] [--pictures DIR]
+                                  [--device cpu|cuda] [--precision f32|tf32|bf16]
 
 `forward_ms_per_image` is the network in evaluation mode without gradients, `train_step_ms_per_image` forward, cross
 entropy, backward and SGD with momentum in training mode, `input_ms_per_image` torchvision's usual training input with
 PIL (decode, RandomResizedCrop, RandomHorizontalFlip, ToTensor, Normalize) on one thread: medians. `peak_memory_mb` is
 ru_maxrss of this process after its training steps, which are measured first, with nothing subtracted: it holds
 Python and PyTorch's libraries as well; `memory_before_mb` is what those took before there was a network.
+
+On a GPU each call waits for its end. `--precision tf32` allows TF32 in convolutions and products, `bf16` is autocast to bfloat16.
 
 Models are torchvision's, Graft's `convnet` with the options of experiments/beeant.toml, and `separable-block`: the block
 of MobileNet v1 (arXiv:1704.04861) with 128 channels at 56 x 56, that is depthwise 3x3 and pointwise 1x1 convolution,
@@ -136,6 +139,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--measure", default="train,forward,input")
     parser.add_argument("--pictures")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="f32", choices=["f32", "tf32", "bf16"])
     parser.add_argument("--json", action="store_true", help="changes nothing: the output is always JSON")
     args = parser.parse_args()
     block = args.model == "separable-block"
@@ -143,23 +148,27 @@ def main():
     measure = args.measure.split(",")
     record = {
         "program": "torch", "version": torch.__version__, "model": args.model, "transfer": args.transfer,
-        "batch_size": args.batch_size, "size": size, "threads": args.threads, "dtype": "f32", "device": "cpu",
+        "batch_size": args.batch_size, "size": size, "threads": args.threads, "dtype": args.precision, "device": args.device,
         "memory_format": "channels_last" if args.channels_last else "contiguous",
         "forward_ms_per_image": None, "train_step_ms_per_image": None, "input_ms_per_image": None,
         "peak_memory_mb": None, "memory_before_mb": LIBRARIES_MB, "repeats": {},
     }
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
+    kind = torch.device(args.device).type
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = args.precision == "tf32"
+    torch.backends.cudnn.benchmark = True
     layout = torch.channels_last if args.channels_last else torch.contiguous_format
     if measure != ["input"]:
-        network = build(args.model, size, args.transfer).to(memory_format=layout)
+        network = build(args.model, size, args.transfer).to(args.device, memory_format=layout)
         channels, classes = (BLOCK_CHANNELS, BLOCK_CHANNELS) if block else (3, CLASSES)
-        x = torch.randn(args.batch_size, channels, size, size).to(memory_format=layout).requires_grad_(block)
-        labels = torch.randint(classes, (args.batch_size,))
+        x = torch.randn(args.batch_size, channels, size, size).to(args.device, memory_format=layout).requires_grad_(block)
+        labels = torch.randint(classes, (args.batch_size,)).to(args.device)
         optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=1e-4, momentum=0.9)
 
         def train_step():
-            loss = nn.functional.cross_entropy(network(x), labels)
+            with torch.autocast(kind, torch.bfloat16, enabled=args.precision == "bf16"):
+                loss = nn.functional.cross_entropy(network(x), labels)
             optimizer.zero_grad()
             x.grad = None
             loss.backward()
@@ -168,8 +177,10 @@ def main():
             return loss.item()
 
         def forward():
-            with torch.no_grad():
+            with torch.no_grad(), torch.autocast(kind, torch.bfloat16, enabled=args.precision == "bf16"):
                 network(x)
+            if kind == "cuda":
+                torch.cuda.synchronize()
 
         if "train" in measure:
             took, record["repeats"]["train_step"] = median_ms(train_step, args.seconds)

@@ -20,6 +20,7 @@ mod picture;
 mod picture_list;
 mod place;
 mod sample;
+mod shelf;
 mod source;
 mod source_spec;
 mod spec;
@@ -40,6 +41,7 @@ pub use parts::{Amount, draw_parts};
 pub use picture::Picture;
 pub use picture_list::PictureList;
 pub use sample::sample_jpeg;
+pub use shelf::{Origin, PictureView, Shelf, Shelved};
 pub use source::{Answer, DataFolders, Source, Split, Target, ensure_present, open};
 pub use source_spec::{
     Cifar10Spec, CsvSpec, GeneratedSpec, GeneratedTask, ImageFolderSpec, OnBadImage, SourceSpec,
@@ -49,6 +51,7 @@ pub use spec::{DataSpec, TransformSpec, Views, view};
 pub use step::{Border, Filter, Jitter, Step, StepError};
 pub use subset::Subset;
 pub use transform::{
-    Crop, Mode, Normalization, Scratch, Transform, TransformError, random_resized_crop,
+    Crop, Mode, Normalization, Rect, Scratch, Transform, TransformError, ViewLayout, Weights,
+    random_resized_crop,
 };
 pub use walk::{files, picture_files};

@@ -7,11 +7,12 @@ use std::{
 };
 
 use candle_core::{DType, Device, Tensor};
-use graft_ops::Tape;
+use graft_ops::{Tape, cast};
 
 use crate::{
     BatchNormMode, Buffer, Builder, Init, LoadReport, ModelError, ModelSpec, OptionError,
-    Parameter, Part, Pass, ShapeMismatch, Summary, TransferMode, TransferSpec, WeightFile,
+    Parameter, Part, Pass, Precision, ShapeMismatch, Summary, TransferMode, TransferSpec,
+    WeightFile,
     assembly::{Assembly, Owner, Stages},
     registry::{BuildError, Dimensions, Entry, find},
     summary::{LayerRow, Trace},
@@ -34,6 +35,7 @@ pub struct Network {
     dimensions: Dimensions,
     init: Init,
     device: Device,
+    precision: Precision,
 }
 
 impl std::fmt::Debug for Network {
@@ -141,6 +143,7 @@ impl Network {
             dimensions,
             init,
             device: device.clone(),
+            precision: Precision::F32,
         })
     }
 
@@ -316,11 +319,17 @@ impl Network {
 
     /// Pictures `(n, h, w, 3)` to logits `(n, classes)`.
     pub fn forward(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor, ModelError> {
-        self.head(&self.features(x, pass)?, pass)
+        self.head_in_precision(&self.features_in_precision(x, pass)?, pass)
     }
 
-    /// Pictures `(n, h, w, 3)` to features `(n, …)`.
+    /// Pictures `(n, h, w, 3)` to features `(n, …)`, 32-bit floats.
     pub fn features(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor, ModelError> {
+        let features = self.features_in_precision(x, pass)?;
+        cast(pass.tape(), &features, DType::F32).map_err(ModelError::tensor("run the backbone"))
+    }
+
+    /// Pictures to features in the type of the precision.
+    fn features_in_precision(&self, x: &Tensor, pass: &Pass<'_>) -> Result<Tensor, ModelError> {
         if x.rank() != 4 || x.dims()[3] != 3 {
             let expected = "(n, height, width, 3)".to_owned();
             return Err(ModelError::Input {
@@ -335,9 +344,11 @@ impl Network {
             TransferMode::Frozen => self.transfer.batch_norm,
             TransferMode::FineTune => BatchNormMode::Running,
         };
-        let features = self
-            .layers
-            .run(0..frozen, x, &pass.in_frozen(statistics, &still))
+        let features = cast(pass.tape(), x, self.precision.activations())
+            .and_then(|x| {
+                let pass = pass.in_frozen(statistics, &still);
+                self.layers.run(0..frozen, &x, &pass)
+            })
             .and_then(|x| {
                 let pass = pass.in_backbone(self.transfer.batch_norm);
                 self.layers.run(frozen..self.layers.len(), &x, &pass)
@@ -345,11 +356,29 @@ impl Network {
         features.map_err(ModelError::tensor("run the backbone"))
     }
 
-    /// Features `(n, …)` to logits `(n, classes)`.
+    /// Features `(n, …)` to logits `(n, classes)`, 32-bit floats both.
     pub fn head(&self, features: &Tensor, pass: &Pass<'_>) -> Result<Tensor, ModelError> {
+        let features = cast(pass.tape(), features, self.precision.activations())
+            .map_err(ModelError::tensor("run the head"))?;
+        self.head_in_precision(&features, pass)
+    }
+
+    /// Features in the type of the precision to logits, 32-bit floats.
+    fn head_in_precision(&self, features: &Tensor, pass: &Pass<'_>) -> Result<Tensor, ModelError> {
         self.layers
             .head(features, pass)
+            .and_then(|logits| cast(pass.tape(), &logits, DType::F32))
             .map_err(ModelError::tensor("run the head"))
+    }
+
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Computes with these numbers from now on. Only GPUs know others than 32-bit floats.
+    pub fn set_precision(&mut self, precision: Precision) {
+        self.precision = precision;
     }
 
     /// All parameters, in the order in which the layers were built.

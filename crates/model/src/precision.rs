@@ -1,5 +1,7 @@
 //! The numbers that a network computes with.
 
+use std::fmt;
+
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
@@ -24,5 +26,16 @@ impl Precision {
             Self::F32 | Self::Tf32 => DType::F32,
             Self::Bf16 => DType::BF16,
         }
+    }
+}
+
+impl fmt::Display for Precision {
+    /// As it is written in an experiment.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+        })
     }
 }

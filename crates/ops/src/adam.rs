@@ -4,10 +4,13 @@ use candle_core::{Result, Tensor, Var};
 
 use crate::check::{self, invalid};
 use crate::clip::{Clip, Clipping};
-use crate::kernel::{InPlace, change1};
+#[cfg(feature = "cuda")]
+use crate::cuda::optimizer;
+use crate::kernel::{InPlace, change1, cpu_only};
 use crate::parallel::in_chunks;
 use crate::sgd::with_velocity;
 use crate::simd::vectorized;
+use crate::tape::Gradients;
 
 /// The numbers of one step of Adam.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,7 +41,40 @@ pub fn adam_step(
     square: &Var,
     step: &AdamStep,
 ) -> Result<()> {
-    const OP: &str = "adam_step";
+    checked(param, grad, [mean, square], step)?;
+    let factors = Factors::of(step);
+    #[cfg(feature = "cuda")]
+    if crate::cuda::has(param) {
+        return optimizer::step(OP, &[factors.update([param, grad, mean, square])]);
+    }
+    change1(&Param(mean, square, factors), param, grad)
+}
+
+/// [`adam_step`] for many parameters with their mean and mean square, along what `gradients` has of them; on CUDA devices in a
+/// few launches. A parameter without a gradient stays as it is.
+pub fn adam_steps(gradients: &Gradients, targets: &[(&Var, [&Var; 2], AdamStep)]) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    if targets.iter().any(|(param, ..)| crate::cuda::has(param)) {
+        let mut updates = Vec::with_capacity(targets.len());
+        for (param, [mean, square], step) in targets {
+            if let Some(grad) = gradients.get(param) {
+                checked(param, grad, [mean, square], step)?;
+                updates.push(Factors::of(step).update([param, grad, mean, square]));
+            }
+        }
+        return optimizer::step(OP, &updates);
+    }
+    for (param, [mean, square], step) in targets {
+        if let Some(grad) = gradients.get(param) {
+            adam_step(param, grad, mean, square, step)?;
+        }
+    }
+    Ok(())
+}
+
+const OP: &str = "adam_step";
+
+fn checked(param: &Var, grad: &Tensor, [mean, square]: [&Var; 2], step: &AdamStep) -> Result<()> {
     for (name, tensor) in [
         ("the gradient", grad),
         ("the mean", mean.as_tensor()),
@@ -56,8 +92,7 @@ pub fn adam_step(
     if step.number == 0 {
         return Err(invalid(OP, format_args!("steps are counted from 1")));
     }
-    let factors = Factors::of(step);
-    change1(&Param(mean, square, factors), param, grad)
+    Ok(())
 }
 
 /// The numbers of a step as they are used.
@@ -101,6 +136,28 @@ impl Factors {
             eps: step.eps as f32,
         }
     }
+
+    /// Parameter, gradient, mean and mean square with the numbers in the kernel's order.
+    #[cfg(feature = "cuda")]
+    fn update<'a>(&self, tensors: [&'a Tensor; 4]) -> optimizer::Update<'a> {
+        let Clip { scale, limit } = self.clipping;
+        optimizer::Update {
+            tensors: tensors.to_vec(),
+            numbers: vec![
+                self.shrink,
+                self.weight_decay,
+                scale,
+                limit,
+                self.beta1,
+                self.rest1,
+                self.beta2,
+                self.rest2,
+                self.step_size,
+                self.root_scale,
+                self.eps,
+            ],
+        }
+    }
 }
 
 /// Changes the parameter, and from within mean and mean square: all in one pass over the memory.
@@ -122,6 +179,8 @@ impl InPlace<1> for Param<'_> {
         })?;
         inner
     }
+
+    cpu_only!(in place of 1);
 }
 
 vectorized! {

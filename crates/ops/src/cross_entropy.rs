@@ -5,7 +5,7 @@ use std::cell::Cell;
 use candle_core::{Error, Result, Shape, Tensor};
 
 use crate::check::{self, invalid};
-use crate::kernel::{Kernel, run1, run2};
+use crate::kernel::{Kernel, cpu_only, run1, run2};
 use crate::softmax::softmax_row;
 use crate::tape::Tape;
 
@@ -61,6 +61,10 @@ pub fn weighted_cross_entropy(
             OP,
             format_args!("{k} classes need {k} finite weights from 0 on, found {weights:?}"),
         ));
+    }
+    #[cfg(feature = "cuda")]
+    if crate::cuda::has(logits) {
+        return crate::cuda::loss::cross_entropy(tape, logits, labels, weighing);
     }
     let to_logits = tape.target(logits);
     let forward = Forward {
@@ -121,6 +125,8 @@ impl Kernel<1> for Forward<'_> {
         }
         Ok(vec![(loss / n) as f32])
     }
+
+    cpu_only!(kernel of 1);
 }
 
 impl Forward<'_> {
@@ -176,4 +182,6 @@ impl Kernel<2> for Scale {
     fn cpu(&self, [grad, upstream]: [&[f32]; 2]) -> Result<Vec<f32>> {
         Ok(grad.iter().map(|g| g * upstream[0]).collect())
     }
+
+    cpu_only!(kernel of 2);
 }

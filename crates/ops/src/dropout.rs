@@ -4,6 +4,8 @@ use candle_core::{Result, Shape, Tensor};
 use graft_stream::{blocks, unit_f32};
 
 use crate::check::invalid;
+#[cfg(feature = "cuda")]
+use crate::cuda::{Array, Gpu, elementwise};
 use crate::kernel::{Kernel, run1};
 use crate::parallel::for_each_chunk;
 use crate::simd::vectorized;
@@ -62,6 +64,12 @@ impl Kernel<1> for Masked {
             mask(out, x, self.key, (start / 4) as u64, self.p, self.scale);
         });
         Ok(y)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, [x]: [&Array; 1]) -> Result<Array> {
+        let &Self { key, p, scale, .. } = self;
+        elementwise::dropped(gpu, x, elementwise::Dropout { key, p, scale })
     }
 }
 

@@ -1,4 +1,5 @@
-//! How a computation over float slices becomes a candle custom op: the one place that knows candle's storages.
+//! How a computation over float slices becomes a candle custom op: the one place that knows candle's storages on the CPU.
+//! CUDA tensors take another way from here, see [`crate::cuda`].
 
 use std::borrow::Cow;
 
@@ -6,6 +7,9 @@ use candle_core::{
     CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Error, InplaceOp1, InplaceOp2,
     InplaceOp3, Layout, Result, Shape, Tensor,
 };
+
+#[cfg(feature = "cuda")]
+use crate::cuda::{Array, Gpu};
 
 /// A computation of one new tensor from `N` tensors. What it needs to know of their shapes it carries itself.
 pub(crate) trait Kernel<const N: usize> {
@@ -17,6 +21,10 @@ pub(crate) trait Kernel<const N: usize> {
 
     /// The values of the result from the inputs' values, all of them dense and in row-major order.
     fn cpu(&self, inputs: [&[f32]; N]) -> Result<Vec<f32>>;
+
+    /// The result on a CUDA device, where the inputs are dense, too.
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, inputs: [&Array; N]) -> Result<Array>;
 }
 
 /// A computation that changes one tensor in place, given the values of `N` others.
@@ -26,30 +34,81 @@ pub(crate) trait InPlace<const N: usize> {
 
     /// Changes `target`; all values are dense and in row-major order.
     fn cpu(&self, target: &mut [f32], sources: [&[f32]; N]) -> Result<()>;
+
+    /// Changes `target` on a CUDA device.
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, target: &Array, sources: [&Array; N]) -> Result<()>;
 }
+
+/// The part of a [`Kernel`] or of an [`InPlace`] for CUDA of those that are parts of operations of which all of the CUDA side
+/// is elsewhere: they never see a CUDA tensor.
+macro_rules! cpu_only {
+    (kernel of $n:literal) => {
+        #[cfg(feature = "cuda")]
+        fn cuda(
+            &self,
+            _: &$crate::cuda::Gpu,
+            _: [&$crate::cuda::Array; $n],
+        ) -> candle_core::Result<$crate::cuda::Array> {
+            $crate::kernel::only_on_cpu(<Self as $crate::kernel::Kernel<$n>>::NAME)
+        }
+    };
+    (in place of $n:literal) => {
+        #[cfg(feature = "cuda")]
+        fn cuda(
+            &self,
+            _: &$crate::cuda::Gpu,
+            _: &$crate::cuda::Array,
+            _: [&$crate::cuda::Array; $n],
+        ) -> candle_core::Result<()> {
+            $crate::kernel::only_on_cpu(<Self as $crate::kernel::InPlace<$n>>::NAME)
+        }
+    };
+}
+pub(crate) use cpu_only;
 
 /// The result of `kernel` on `a`.
 pub(crate) fn run1<K: Kernel<1>>(kernel: &K, a: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if let Some(result) = crate::cuda::run(kernel, [a]) {
+        return result;
+    }
     a.apply_op1_no_bwd(&Op(kernel))
 }
 
 /// The result of `kernel` on `a` and `b`.
 pub(crate) fn run2<K: Kernel<2>>(kernel: &K, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if let Some(result) = crate::cuda::run(kernel, [a, b]) {
+        return result;
+    }
     a.apply_op2_no_bwd(b, &Op(kernel))
 }
 
 /// The result of `kernel` on `a`, `b` and `c`.
 pub(crate) fn run3<K: Kernel<3>>(kernel: &K, a: &Tensor, b: &Tensor, c: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if let Some(result) = crate::cuda::run(kernel, [a, b, c]) {
+        return result;
+    }
     a.apply_op3_no_bwd(b, c, &Op(kernel))
 }
 
 /// Lets `kernel` change `target`.
 pub(crate) fn change0<K: InPlace<0>>(kernel: &K, target: &Tensor) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    if let Some(result) = crate::cuda::change(kernel, target, []) {
+        return result;
+    }
     target.inplace_op1(&Op(kernel))
 }
 
 /// Lets `kernel` change `target`, given `a`, which must not share its memory.
 pub(crate) fn change1<K: InPlace<1>>(kernel: &K, target: &Tensor, a: &Tensor) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    if let Some(result) = crate::cuda::change(kernel, target, [a]) {
+        return result;
+    }
     target.inplace_op2(a, &Op(kernel))
 }
 
@@ -60,16 +119,41 @@ pub(crate) fn change2<K: InPlace<2>>(
     a: &Tensor,
     b: &Tensor,
 ) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    if let Some(result) = crate::cuda::change(kernel, target, [a, b]) {
+        return result;
+    }
     target.inplace_op3(a, b, &Op(kernel))
 }
 
 struct Op<'a, K>(&'a K);
 
-/// The only answer of this build to a tensor on a CUDA device.
-fn cuda_not_yet<T>(op: &'static str) -> Result<T> {
-    Err(Error::Msg(format!(
-        "{op}: this build of graft computes on the CPU only; run with --device cpu"
-    )))
+/// The answer to a tensor on a CUDA device of a build without CUDA, or of what is done in another way there.
+pub(crate) fn only_on_cpu<T>(op: &'static str) -> Result<T> {
+    let hint = if cfg!(feature = "cuda") {
+        "this is computed on the CPU only; move the tensors there"
+    } else {
+        "this build of graft computes on the CPU only; run with --device cpu"
+    };
+    Err(Error::Msg(format!("{op}: {hint}")))
+}
+
+/// A dense copy of the tensor.
+pub(crate) fn copied(tensor: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if crate::cuda::has(tensor) {
+        return crate::cuda::elementwise::copied(tensor);
+    }
+    tensor.force_contiguous()
+}
+
+/// The tensor itself where it is dense, or a dense copy.
+pub(crate) fn dense(tensor: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if crate::cuda::has(tensor) {
+        return crate::cuda::elementwise::dense(tensor);
+    }
+    tensor.contiguous()
 }
 
 /// The values of a tensor in row-major order; copied only where the tensor is strided.
@@ -161,7 +245,7 @@ macro_rules! custom_op {
                 &self,
                 $($storage: &CudaStorage, $layout: &Layout),+
             ) -> Result<(CudaStorage, Shape)> {
-                cuda_not_yet(K::NAME)
+                only_on_cpu(K::NAME)
             }
         }
     };
@@ -196,7 +280,7 @@ macro_rules! in_place_op {
                 layout: &Layout,
                 $($storage: &CudaStorage, $layout: &Layout),*
             ) -> Result<()> {
-                cuda_not_yet(K::NAME)
+                only_on_cpu(K::NAME)
             }
         }
     };

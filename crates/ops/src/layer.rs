@@ -3,7 +3,7 @@
 use candle_core::{Result, Shape, Tensor};
 
 use crate::check;
-use crate::kernel::{Kernel, run1, run2, run3};
+use crate::kernel::{Kernel, cpu_only, run1, run2, run3};
 use crate::tape::{Grad, Tape};
 
 /// A layer that is linear in its input and in its weight, to which a bias may be added.
@@ -91,6 +91,8 @@ impl<L: Layer> Kernel<2> for Forward<L> {
     fn cpu(&self, [x, weight]: [&[f32]; 2]) -> Result<Vec<f32>> {
         Ok(self.0.forward(x, weight, None))
     }
+
+    cpu_only!(kernel of 2);
 }
 
 impl<L: Layer> Kernel<3> for Forward<L> {
@@ -103,6 +105,8 @@ impl<L: Layer> Kernel<3> for Forward<L> {
     fn cpu(&self, [x, weight, bias]: [&[f32]; 3]) -> Result<Vec<f32>> {
         Ok(self.0.forward(x, weight, Some(bias)))
     }
+
+    cpu_only!(kernel of 3);
 }
 
 struct InputGradient<L>(L);
@@ -117,6 +121,8 @@ impl<L: Layer> Kernel<2> for InputGradient<L> {
     fn cpu(&self, [dy, weight]: [&[f32]; 2]) -> Result<Vec<f32>> {
         Ok(self.0.input_gradient(dy, weight))
     }
+
+    cpu_only!(kernel of 2);
 }
 
 struct WeightGradient<L>(L);
@@ -131,6 +137,8 @@ impl<L: Layer> Kernel<2> for WeightGradient<L> {
     fn cpu(&self, [x, dy]: [&[f32]; 2]) -> Result<Vec<f32>> {
         Ok(self.0.weight_gradient(x, dy))
     }
+
+    cpu_only!(kernel of 2);
 }
 
 struct BiasGradient<L>(L);
@@ -145,4 +153,6 @@ impl<L: Layer> Kernel<1> for BiasGradient<L> {
     fn cpu(&self, [dy]: [&[f32]; 1]) -> Result<Vec<f32>> {
         Ok(self.0.bias_gradient(dy))
     }
+
+    cpu_only!(kernel of 1);
 }

@@ -3,6 +3,8 @@
 use candle_core::{Error, Result, Shape, Tensor};
 
 use crate::check::{self, invalid};
+#[cfg(feature = "cuda")]
+use crate::cuda::{Array, Gpu, loss};
 use crate::kernel::{Kernel, run1, run2};
 use crate::tape::Tape;
 
@@ -50,6 +52,11 @@ impl Kernel<1> for Forward<'_> {
         let squares = differences(outputs, self.0).map(|difference| difference * difference);
         Ok(vec![(squares.sum::<f64>() / self.0.len() as f64) as f32])
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, [outputs]: [&Array; 1]) -> Result<Array> {
+        loss::mean_squared_error(gpu, outputs, self.0)
+    }
 }
 
 struct Backward<'a>(&'a [f32]);
@@ -65,6 +72,11 @@ impl Kernel<2> for Backward<'_> {
         let scale = 2.0 * f64::from(upstream[0]) / self.0.len() as f64;
         let gradient = differences(outputs, self.0).map(|difference| (scale * difference) as f32);
         Ok(gradient.collect())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, [outputs, upstream]: [&Array; 2]) -> Result<Array> {
+        loss::mean_squared_error_gradient(gpu, outputs, self.0, upstream)
     }
 }
 

@@ -4,10 +4,13 @@ use candle_core::{Result, Tensor, Var};
 
 use crate::check::{self, invalid};
 use crate::clip::{Clip, Clipping};
-use crate::kernel::{InPlace, change1};
+#[cfg(feature = "cuda")]
+use crate::cuda::optimizer;
+use crate::kernel::{InPlace, change1, cpu_only};
 use crate::parallel::in_chunks;
 use crate::sgd::with_velocity;
 use crate::simd::vectorized;
+use crate::tape::Gradients;
 
 /// The numbers of one step of `RMSprop`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,7 +38,43 @@ pub fn rmsprop_step(
     velocity: &Var,
     step: &RmspropStep,
 ) -> Result<()> {
-    const OP: &str = "rmsprop_step";
+    checked(param, grad, [square, velocity])?;
+    let factors = Factors::of(step);
+    #[cfg(feature = "cuda")]
+    if crate::cuda::has(param) {
+        return optimizer::step(OP, &[factors.update([param, grad, square, velocity])]);
+    }
+    change1(&Param(square, velocity, factors), param, grad)
+}
+
+/// [`rmsprop_step`] for many parameters with their mean square and velocity, along what `gradients` has of them; on CUDA
+/// devices in a few launches. A parameter without a gradient stays as it is.
+pub fn rmsprop_steps(
+    gradients: &Gradients,
+    targets: &[(&Var, [&Var; 2], RmspropStep)],
+) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    if targets.iter().any(|(param, ..)| crate::cuda::has(param)) {
+        let mut updates = Vec::with_capacity(targets.len());
+        for (param, [square, velocity], step) in targets {
+            if let Some(grad) = gradients.get(param) {
+                checked(param, grad, [square, velocity])?;
+                updates.push(Factors::of(step).update([param, grad, square, velocity]));
+            }
+        }
+        return optimizer::step(OP, &updates);
+    }
+    for (param, [square, velocity], step) in targets {
+        if let Some(grad) = gradients.get(param) {
+            rmsprop_step(param, grad, square, velocity, step)?;
+        }
+    }
+    Ok(())
+}
+
+const OP: &str = "rmsprop_step";
+
+fn checked(param: &Var, grad: &Tensor, [square, velocity]: [&Var; 2]) -> Result<()> {
     for (name, tensor) in [
         ("the gradient", grad),
         ("the mean square", square.as_tensor()),
@@ -50,16 +89,7 @@ pub fn rmsprop_step(
             format_args!("parameter, gradient, mean square and velocity must be four tensors"),
         ));
     }
-    let factors = Factors {
-        lr: step.lr as f32,
-        alpha: step.alpha as f32,
-        rest: (1.0 - step.alpha) as f32,
-        eps: step.eps as f32,
-        momentum: step.momentum as f32,
-        weight_decay: step.weight_decay as f32,
-        clipping: Clip::of(&step.clipping),
-    };
-    change1(&Param(square, velocity, factors), param, grad)
+    Ok(())
 }
 
 /// The numbers of a step as they are used.
@@ -72,6 +102,39 @@ struct Factors {
     momentum: f32,
     weight_decay: f32,
     clipping: Clip,
+}
+
+impl Factors {
+    fn of(step: &RmspropStep) -> Self {
+        Self {
+            lr: step.lr as f32,
+            alpha: step.alpha as f32,
+            rest: (1.0 - step.alpha) as f32,
+            eps: step.eps as f32,
+            momentum: step.momentum as f32,
+            weight_decay: step.weight_decay as f32,
+            clipping: Clip::of(&step.clipping),
+        }
+    }
+
+    /// Parameter, gradient, mean square and velocity with the numbers in the kernel's order.
+    #[cfg(feature = "cuda")]
+    fn update<'a>(&self, tensors: [&'a Tensor; 4]) -> optimizer::Update<'a> {
+        let Clip { scale, limit } = self.clipping;
+        optimizer::Update {
+            tensors: tensors.to_vec(),
+            numbers: vec![
+                self.lr,
+                self.alpha,
+                self.rest,
+                self.eps,
+                self.momentum,
+                self.weight_decay,
+                scale,
+                limit,
+            ],
+        }
+    }
 }
 
 /// Changes the parameter, and from within mean square and velocity: all in one pass over the memory.
@@ -97,6 +160,8 @@ impl InPlace<1> for Param<'_> {
         })?;
         inner
     }
+
+    cpu_only!(in place of 1);
 }
 
 vectorized! {

@@ -3,6 +3,8 @@
 use candle_core::{Result, Shape, Tensor};
 
 use crate::check;
+#[cfg(feature = "cuda")]
+use crate::cuda::{Array, Gpu, pool};
 use crate::kernel::{InPlace, Kernel, change1, run2};
 use crate::output::uninit;
 use crate::parallel::{SharedMut, for_each, for_each_chunk};
@@ -90,6 +92,13 @@ impl Maps {
     }
 }
 
+#[cfg(feature = "cuda")]
+impl From<Maps> for pool::Maps {
+    fn from(Maps { n, h, w, c }: Maps) -> Self {
+        Self { n, h, w, c }
+    }
+}
+
 struct Scale(Maps);
 
 impl Kernel<2> for Scale {
@@ -116,6 +125,11 @@ impl Kernel<2> for Scale {
             })
         })
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, [x, gate]: [&Array; 2]) -> Result<Array> {
+        pool::scaled_channels(gpu, x, gate, self.0.into())
+    }
 }
 
 impl InPlace<1> for Scale {
@@ -130,6 +144,11 @@ impl InPlace<1> for Scale {
             scale_in_place(x, maps.of(gate, piece.picture));
         });
         Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, x: &Array, [gate]: [&Array; 1]) -> Result<()> {
+        pool::scale_channels(gpu, x, gate, x, self.0.into())
     }
 }
 
@@ -165,6 +184,11 @@ impl Kernel<2> for GateGradient {
             gradient.extend(sums.iter().map(|sum| *sum as f32));
         }
         Ok(gradient)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, [x, dy]: [&Array; 2]) -> Result<Array> {
+        pool::picture_sums(gpu, x, Some(dy), self.0.into(), 1.0)
     }
 }
 

@@ -6,10 +6,14 @@ use candle_core::{Result, Tensor, Var};
 
 use crate::check::{self, invalid};
 use crate::clip::{Clip, Clipping};
-use crate::kernel::{InPlace, change0, change1};
+#[cfg(feature = "cuda")]
+use crate::cuda::optimizer;
+use crate::kernel::{InPlace, change0, change1, cpu_only};
 use crate::parallel::in_chunks;
 use crate::simd::vectorized;
 use crate::tape::Gradients;
+
+const OP: &str = "sgd_step";
 
 /// The numbers of one step of stochastic gradient descent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -34,11 +38,31 @@ pub fn sgd_step(param: &Var, grad: &Tensor, velocity: &Var, step: &SgdStep) -> R
     if param.id() == grad.id() || velocity.id() == grad.id() {
         return Err(not_three());
     }
-    let step = Param {
-        velocity,
-        factors: Factors::of(step),
-    };
-    change1(&step, param, grad)
+    let factors = Factors::of(step);
+    #[cfg(feature = "cuda")]
+    if crate::cuda::has(param) {
+        return optimizer::step(OP, &[factors.update([param, grad, velocity])]);
+    }
+    change1(&Param { velocity, factors }, param, grad)
+}
+
+/// [`sgd_step_along`] for many parameters with their velocities, on CUDA devices in a few launches.
+pub fn sgd_steps(gradients: &Gradients, targets: &[(&Var, &Var, SgdStep)]) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    if targets.iter().any(|(param, ..)| crate::cuda::has(param)) {
+        let mut updates = Vec::with_capacity(targets.len());
+        for (param, velocity, step) in targets {
+            if let Some(grad) = gradients.get(param) {
+                checked(param, grad.dims(), velocity)?;
+                updates.push(Factors::of(step).update([param, grad, velocity]));
+            }
+        }
+        return optimizer::step(OP, &updates);
+    }
+    for (param, velocity, step) in targets {
+        sgd_step_along(gradients, param, velocity, step)?;
+    }
+    Ok(())
 }
 
 /// [`sgd_step`] along the gradient of `param` among `gradients`; false, and nothing is changed, if there is none.
@@ -63,7 +87,6 @@ pub fn sgd_step_along(
 }
 
 fn checked(param: &Var, grad: &[usize], velocity: &Var) -> Result<()> {
-    const OP: &str = "sgd_step";
     if param.dims() != grad {
         return Err(invalid(
             OP,
@@ -110,6 +133,24 @@ impl Factors {
 }
 
 impl Factors {
+    /// Parameter, gradient and velocity with the numbers in the kernel's order.
+    #[cfg(feature = "cuda")]
+    fn update<'a>(&self, tensors: [&'a Tensor; 3]) -> optimizer::Update<'a> {
+        let nesterov = if self.nesterov { 1.0 } else { 0.0 };
+        let Clip { scale, limit } = self.clipping;
+        optimizer::Update {
+            tensors: tensors.to_vec(),
+            numbers: vec![
+                self.lr,
+                self.momentum,
+                self.weight_decay,
+                nesterov,
+                scale,
+                limit,
+            ],
+        }
+    }
+
     /// Whether gradients are taken as they are, and steps go along the velocity.
     pub(crate) fn is_plain(&self) -> bool {
         !self.nesterov && self.clipping == Clip::of(&Clipping::default())
@@ -137,6 +178,8 @@ impl InPlace<1> for Param<'_> {
             });
         })
     }
+
+    cpu_only!(in place of 1);
 }
 
 /// Calls `change(param, velocity)` with the values of both.
@@ -161,6 +204,8 @@ impl<'a, F: FnOnce(&'a mut [f32], &mut [f32])> InPlace<0> for Both<&'a mut [f32]
         }
         Ok(())
     }
+
+    cpu_only!(in place of 0);
 }
 
 vectorized! {

@@ -3,7 +3,9 @@
 use candle_core::{Error, Result, Shape, Tensor};
 
 use crate::check::invalid;
-use crate::kernel::{InPlace, Kernel, change1, run1, run2};
+#[cfg(feature = "cuda")]
+use crate::cuda::{Array, Gpu, elementwise, rearrange};
+use crate::kernel::{InPlace, Kernel, change1, dense, run1, run2};
 use crate::output::{uninit, uninit_chunks};
 use crate::parallel::for_each_chunk;
 use crate::simd::{self, vectorized};
@@ -52,6 +54,11 @@ impl Kernel<2> for Add {
                 simd::add(out, &a[start..][..len], &b[start..][..len]);
             })
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, [a, b]: [&Array; 2]) -> Result<Array> {
+        elementwise::sum(gpu, a, b)
     }
 }
 
@@ -141,10 +148,7 @@ fn join(
     shape: &[usize],
     rectify: bool,
 ) -> Result<Tensor> {
-    let len = shape.iter().product();
-    // SAFETY: the parts are placed next to each other, so that together they write everything.
-    let whole = unsafe { uninit(len, |_| {}) };
-    let y = Tensor::from_vec(whole, shape, parts[0].device())?;
+    let y = unwritten(parts[0], shape)?;
     let stride = sizes.iter().sum::<usize>() * inner;
     let mut first = 0;
     for (part, size) in parts.iter().zip(sizes) {
@@ -159,6 +163,17 @@ fn join(
         first += size;
     }
     Ok(y)
+}
+
+/// Memory for parts like `part` that are placed next to each other, so that together they write everything.
+fn unwritten(part: &Tensor, shape: &[usize]) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if crate::cuda::has(part) {
+        return rearrange::whole(part, shape);
+    }
+    // SAFETY: the parts write everything.
+    let whole = unsafe { uninit(shape.iter().product(), |_| {}) };
+    Tensor::from_vec(whole, shape, part.device())
 }
 
 /// Runs in one piece of work, so many that they are some thousand numbers.
@@ -196,6 +211,15 @@ impl InPlace<1> for Place {
         });
         Ok(())
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, whole: &Array, [part]: [&Array; 1]) -> Result<()> {
+        let &Self {
+            first, len, stride, ..
+        } = self;
+        let run = rearrange::Run { first, len, stride };
+        rearrange::join(gpu, whole, part, run, self.rectify)
+    }
 }
 
 vectorized! {
@@ -223,6 +247,14 @@ struct Slice {
 }
 
 impl Slice {
+    #[cfg(feature = "cuda")]
+    fn run(&self) -> rearrange::Run {
+        let &Self {
+            first, len, stride, ..
+        } = self;
+        rearrange::Run { first, len, stride }
+    }
+
     /// Calls `take(part, whole's start)` for pieces of the part, each of which it has to write.
     ///
     /// # Safety
@@ -260,6 +292,11 @@ impl Kernel<1> for Slice {
             })
         })
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, [whole]: [&Array; 1]) -> Result<Array> {
+        rearrange::slice(gpu, whole, None, &self.shape, self.run())
+    }
 }
 
 /// Of what was rectified.
@@ -276,6 +313,11 @@ impl Kernel<2> for Slice {
         Ok(unsafe {
             self.pieces(|part, start| take_runs(part, &whole[start..], &result[start..], of))
         })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, [whole, result]: [&Array; 2]) -> Result<Array> {
+        rearrange::slice(gpu, whole, Some(result), &self.shape, self.run())
     }
 }
 
@@ -358,6 +400,12 @@ impl Kernel<1> for Transpose {
             })
         })
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, [x]: [&Array; 1]) -> Result<Array> {
+        let &Self { n, rows, cols } = self;
+        rearrange::transposed(gpu, x, rearrange::Matrices { n, rows, cols }, x.kind())
+    }
 }
 
 /// The same values in row-major order in another shape. The memory is shared where the tensor is contiguous.
@@ -375,7 +423,7 @@ pub fn reshape(tape: &Tape, x: &Tensor, shape: impl Into<Shape>) -> Result<Tenso
         ));
     }
     // Detached, so that candle does not build a graph of its own; its reshape gives a tensor with a new id.
-    let y = x.detach().reshape(shape)?;
+    let y = dense(&x.detach())?.reshape(shape)?;
     if let Some(to_x) = tape.target(x) {
         let dims = x.dims().to_vec();
         tape.record(&y, move |grad, grads| grads.add(to_x, grad.reshape(&dims)?));

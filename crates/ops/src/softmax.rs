@@ -3,6 +3,8 @@
 use candle_core::{Result, Shape, Tensor};
 
 use crate::check;
+#[cfg(feature = "cuda")]
+use crate::cuda::{Array, Gpu, loss};
 use crate::kernel::{Kernel, run1};
 
 /// The softmax of each row of `logits`, (n, k). Not differentiable: training goes through
@@ -46,5 +48,10 @@ impl Kernel<1> for Softmax {
             softmax_row(row, out);
         }
         Ok(out)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, [logits]: [&Array; 1]) -> Result<Array> {
+        loss::softmax(gpu, logits, (self.n, self.k))
     }
 }

@@ -11,7 +11,9 @@ use std::collections::{HashMap, HashSet};
 use candle_core::{DType, Result, Shape, Tensor, TensorId};
 
 use crate::check::{self, invalid};
-use crate::kernel::{InPlace, Kernel, change1, run1};
+#[cfg(feature = "cuda")]
+use crate::cuda::{Array, Gpu, elementwise, optimizer};
+use crate::kernel::{InPlace, Kernel, change0, change1, copied, cpu_only, dense, run1};
 use crate::linear::Outer;
 use crate::parallel::for_each_chunk;
 use crate::reduce::sum_of_squares;
@@ -97,7 +99,7 @@ impl Tape {
                 ),
             ));
         }
-        let one = Tensor::ones(loss.shape(), DType::F32, loss.device())?;
+        let one = ones_like(loss)?;
         self.backward_from(loss, &one)
     }
 
@@ -125,7 +127,7 @@ impl Tape {
             .map_or_else(Vec::new, |recording| recording.into_inner().nodes);
         let mut gradients = Gradients::default();
         // The caller may still hold the tensor; and gradients are added up in place, so they have to be dense.
-        let gradient = gradient.detach().contiguous()?;
+        let gradient = dense(&gradient.detach())?;
         gradients.add(output.id(), Grad::shared(gradient))?;
         while let Some(node) = nodes.pop() {
             if let Some(grad) = gradients.grads.remove(&node.output) {
@@ -134,6 +136,15 @@ impl Tape {
         }
         Ok(gradients)
     }
+}
+
+/// The gradient of a loss with respect to itself.
+fn ones_like(loss: &Tensor) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if crate::cuda::has(loss) {
+        return elementwise::filled(loss, loss.shape(), 1.0);
+    }
+    Tensor::ones(loss.shape(), DType::F32, loss.device())
 }
 
 /// The gradients that a backward pass found, by tensor.
@@ -161,6 +172,33 @@ impl Gradients {
         };
         let parts = run1(&Squares, gradient)?.to_vec1::<f32>()?;
         Ok(parts.into_iter().map(f64::from).sum())
+    }
+
+    /// Multiplies the gradients with respect to `parameters` with what brings the norm of all of them together down to `most`,
+    /// as `torch.nn.utils.clip_grad_norm_`; where the norm is not larger they stay as they are. On CUDA devices nothing waits
+    /// for the norm.
+    pub fn clip_norm(&mut self, parameters: &[&Tensor], most: f64) -> Result<()> {
+        let mut found = Vec::with_capacity(parameters.len());
+        for parameter in parameters {
+            if let Some(grad) = self.grads.remove(&parameter.id()) {
+                let tensor = grad.into_owned_tensor()?;
+                self.give(parameter.id(), tensor.clone())?;
+                found.push(tensor);
+            }
+        }
+        #[cfg(feature = "cuda")]
+        if found.iter().any(crate::cuda::has) {
+            return optimizer::clip_norm(&found, most);
+        }
+        let mut squares = 0.0;
+        for parameter in parameters {
+            squares += self.sum_of_squares(parameter)?;
+        }
+        // The small number is PyTorch's.
+        let scale = (most / (squares.sqrt() + 1e-6)).min(1.0) as f32;
+        found
+            .iter()
+            .try_for_each(|gradient| change0(&Times(scale), gradient))
     }
 
     /// The factors of the gradient with respect to `t`, if it is kept as such.
@@ -258,7 +296,7 @@ impl Grad {
         if self.owned {
             Ok(self.into_tensor())
         } else {
-            self.into_tensor().force_contiguous()
+            copied(&self.into_tensor())
         }
     }
 
@@ -282,6 +320,27 @@ impl InPlace<1> for AddAssign {
         });
         Ok(())
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, target: &Array, [other]: [&Array; 1]) -> Result<()> {
+        elementwise::add(gpu, target, other, target)
+    }
+}
+
+/// Multiplies with a number.
+struct Times(f32);
+
+impl InPlace<0> for Times {
+    const NAME: &'static str = "clipping of a gradient";
+
+    fn cpu(&self, target: &mut [f32], []: [&[f32]; 0]) -> Result<()> {
+        for value in target {
+            *value *= self.0;
+        }
+        Ok(())
+    }
+
+    cpu_only!(in place of 0);
 }
 
 /// The sum of the squares, as a float and what that lacks of it.
@@ -298,5 +357,10 @@ impl Kernel<1> for Squares {
         let sum = sum_of_squares(gradient);
         let rounded = sum as f32;
         Ok(vec![rounded, (sum - f64::from(rounded)) as f32])
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, [gradient]: [&Array; 1]) -> Result<Array> {
+        optimizer::sum_of_squares(gpu, gradient)
     }
 }

@@ -3,6 +3,8 @@
 use candle_core::{Result, Shape, Tensor, Var};
 
 use crate::check::{self, invalid};
+#[cfg(feature = "cuda")]
+use crate::cuda::{Array, Gpu, elementwise};
 use crate::kernel::{InPlace, Kernel, change1, run1, run2};
 use crate::parallel::in_chunks;
 use crate::simd::vectorized;
@@ -52,6 +54,11 @@ impl Kernel<2> for Scaled {
         let pairs = a.iter().zip(b);
         Ok(pairs.map(|(a, b)| self.factor * b + a).collect())
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, [a, b]: [&Array; 2]) -> Result<Array> {
+        elementwise::scaled_sum(gpu, a, b, self.factor)
+    }
 }
 
 impl Kernel<1> for Scaled {
@@ -64,6 +71,11 @@ impl Kernel<1> for Scaled {
     fn cpu(&self, [grad]: [&[f32]; 1]) -> Result<Vec<f32>> {
         Ok(grad.iter().map(|grad| self.factor * grad).collect())
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, [grad]: [&Array; 1]) -> Result<Array> {
+        elementwise::scaled(gpu, grad, self.factor)
+    }
 }
 
 /// `target += share · (other − target)` in place, as `torch.lerp`.
@@ -73,6 +85,24 @@ pub fn lerp(target: &Var, other: &Tensor, share: f64) -> Result<()> {
         return Ok(());
     }
     change1(&Lerp(share as f32), target, other)
+}
+
+/// [`lerp`] of many pairs of target and other, on CUDA devices in a few launches.
+pub fn lerp_all(pairs: &[(&Var, &Tensor)], share: f64) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    if pairs.iter().any(|(target, _)| crate::cuda::has(target)) {
+        let mut moved: Vec<(&Tensor, &Tensor)> = Vec::with_capacity(pairs.len());
+        for (target, other) in pairs {
+            check::shape("lerp", "the other tensor", target.dims(), other)?;
+            if target.id() != other.id() {
+                moved.push((target.as_tensor(), other));
+            }
+        }
+        return crate::cuda::optimizer::lerp(&moved, share as f32);
+    }
+    pairs
+        .iter()
+        .try_for_each(|(target, other)| lerp(target, other, share))
 }
 
 struct Lerp(f32);
@@ -85,6 +115,11 @@ impl InPlace<1> for Lerp {
             towards(target, &other[start..][..target.len()], self.0);
         });
         Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, target: &Array, [other]: [&Array; 1]) -> Result<()> {
+        elementwise::lerp(gpu, target, other, self.0)
     }
 }
 

@@ -62,6 +62,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Says what is on pictures, by a trial's network or by published weights
     Predict(PredictArgs),
+    /// Compares every operation on a GPU with the same on the CPU
+    CheckDevice(CheckDeviceArgs),
     /// Runs trials for a sweep, which talks to it over stdin and stdout
     #[command(hide = true)]
     Worker,
@@ -106,7 +108,7 @@ pub struct SweepArgs {
     /// Folder to look for weight files in, before $GRAFT_WEIGHTS_DIR, the caches and the network
     #[arg(long, value_name = "DIR")]
     pub weights_dir: Vec<PathBuf>,
-    /// Worker processes that run at a time [default: one for each core]
+    /// Worker processes that run at a time [default: one for each core; on GPUs as many as pay]
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub jobs: Option<u32>,
     /// Where to compute: cpu, cuda, cuda:N or auto
@@ -422,9 +424,40 @@ pub struct BenchArgs {
         default_value = "train,forward,input"
     )]
     pub measure: Vec<BenchPart>,
+    /// Where to compute the steps: cpu, cuda, cuda:N or auto
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// The numbers that the steps compute with: f32, or tf32 or bf16 on a GPU
+    #[arg(long, value_name = "NUMBERS", default_value = "f32")]
+    pub precision: PrecisionArg,
     /// Folder with JPEG files to measure the input path with [default: made-up pictures]
     #[arg(long, value_name = "DIR")]
     pub pictures: Option<PathBuf>,
+    /// Print one line of JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The numbers that a network computes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum PrecisionArg {
+    /// 32-bit floats
+    F32,
+    /// 32-bit floats whose products are rounded to TF32
+    Tf32,
+    /// Activations in bfloat16
+    Bf16,
+}
+
+/// Arguments of `graft check-device`.
+#[derive(Debug, Args)]
+pub struct CheckDeviceArgs {
+    /// The GPU: cuda or cuda:N
+    #[arg(long, default_value = "cuda")]
+    pub device: String,
+    /// Show the operations that pass, too
+    #[arg(long)]
+    pub all: bool,
     /// Print one line of JSON
     #[arg(long)]
     pub json: bool,

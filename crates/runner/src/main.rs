@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Weights(args) => commands::weights(&args),
         Command::Split(args) => commands::split(&args),
         Command::Bench(args) => commands::bench(&args),
+        Command::CheckDevice(args) => commands::check_device(&args),
         Command::Predict(args) => commands::predict(&args),
     };
     let failure = match answer {

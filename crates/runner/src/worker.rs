@@ -13,7 +13,11 @@ use std::{
 };
 
 use graft_record::{EpochRow, RecordError, ResultsFolder, TimingRow, TrialFolder};
-use graft_trainer::{Observer, Outcome, Resources, StepProgress, TrainError, Trial, run_trial};
+use graft_trainer::{
+    Observer, Outcome, Resources, StepProgress, TrainError, Trial,
+    device::{self, Device},
+    run_trial,
+};
 use rayon::ThreadPool;
 use serde_json::Value;
 
@@ -227,6 +231,8 @@ fn tell(message: &FromWorker) -> io::Result<()> {
 /// Tells the sweep of a trial's progress.
 struct PipeObserver {
     folder: TrialFolder,
+    /// Where the trial computes, if that is no CPU.
+    device: Option<Device>,
     wishes: Wishes,
     told: Option<Instant>,
 }
@@ -238,8 +244,11 @@ impl PipeObserver {
             // `run_trial` finds the same and says so.
             Err(_) => TrialFolder::new(&trial.results),
         };
+        // `run_trial` says what is wrong with it.
+        let device = device::open(&trial.device).ok();
         Self {
             folder,
+            device: device.filter(|device| !device.is_cpu()),
             wishes,
             told: None,
         }
@@ -270,6 +279,10 @@ impl Observer for PipeObserver {
             row: *row,
             timing: *timing,
         });
+        // After an epoch a trial has taken all that it will.
+        if let Some((free, total)) = self.device.as_ref().and_then(device::memory) {
+            self.tell(&FromWorker::Memory { free, total });
+        }
     }
 
     fn log(&mut self, line: &str) {

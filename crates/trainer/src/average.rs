@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
 use graft_model::Network;
-use graft_ops::lerp;
+use graft_ops::lerp_all;
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
@@ -40,10 +40,10 @@ impl WeightAverage {
 
     /// Takes in the weights after a step.
     pub(crate) fn update(&mut self, network: &Network) -> Result<(), TrainError> {
-        for ((_, average), (_, now)) in self.average.iter().zip(network.trained_state()) {
-            lerp(average, &now, 1.0 - self.decay)?;
-        }
-        Ok(())
+        let now = network.trained_state();
+        let pairs = self.average.iter().zip(&now);
+        let pairs: Vec<(&Var, &Tensor)> = pairs.map(|((_, a), (_, b))| (a, b)).collect();
+        Ok(lerp_all(&pairs, 1.0 - self.decay)?)
     }
 
     /// Runs `work` on the network with the average in place of its weights, which it has again afterwards.
@@ -87,7 +87,7 @@ impl WeightAverage {
             }
         }
         for (name, var) in &self.average {
-            var.set(&tensors[name])?;
+            var.set(&tensors[name].to_device(var.device())?)?;
         }
         Ok(())
     }

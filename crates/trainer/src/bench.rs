@@ -6,7 +6,7 @@ use graft_model::{Network, Pass};
 use graft_ops::Tape;
 
 use crate::{
-    OptimizerSpec, Recipe, TrainError,
+    Recipe, TrainError,
     inputs::{Example, Input},
     optimizer::{self, Optimizer},
     session::input,
@@ -33,24 +33,23 @@ impl std::fmt::Debug for StepBench {
 }
 
 impl StepBench {
-    /// Steps of `network`, with what trains in it, on `batch`.
+    /// Steps of `network`, with what trains in it, on `batch`, as `recipe` says.
     pub fn new(
         network: Network,
-        optimizer: &OptimizerSpec,
+        recipe: &Recipe,
         batch: Batch,
         device: &Device,
     ) -> Result<Self, TrainError> {
         let targets = Targets::of(&batch);
-        let recipe = Recipe::new(1, targets.len(), optimizer.clone());
         Ok(Self {
-            optimizer: optimizer::build(optimizer, recipe.weight_decay_on, &network)?,
+            optimizer: optimizer::build(&recipe.optimizer, recipe.weight_decay_on, &network)?,
             example: Example {
                 input: Input::Pictures(input(batch, device)?),
                 targets,
                 mixed: None,
             },
             network,
-            recipe,
+            recipe: recipe.clone(),
             steps: 0,
         })
     }
@@ -75,6 +74,7 @@ impl StepBench {
         if let Input::Pictures(pictures) = &self.example.input {
             let tape = Tape::disabled();
             self.network.forward(pictures, &Pass::evaluation(&tape))?;
+            self.network.device().synchronize()?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use graft_data::{Batch, Loader, Source, Split, Target};
 use graft_model::{Network, Pass};
 use graft_ops::{Tape, Weighing, softmax};
@@ -11,9 +11,9 @@ use graft_record::{EstimateRow, MetricRow, PredictionRow, Predictions};
 use crate::{
     TrainError,
     features::{FeatureBatches, SharedBank, Wanted},
+    feed::Feed,
     measures::{ClassMeasures, NumberMeasures},
     metrics::{Tally, argmax},
-    session,
     targets::Targets,
 };
 
@@ -21,6 +21,8 @@ use crate::{
 const BATCH: usize = 32;
 /// Batches prepared ahead of the one that is evaluated.
 const LOOK_AHEAD: usize = 2;
+/// Bytes of a GPU's memory that the inputs of validation may take, which never change.
+const KEPT_BYTES: usize = 256 << 20;
 
 /// Sees the outputs and targets of a batch; `false` ends the visit.
 type Visit<'v> = dyn FnMut(&Tensor, &Targets) -> Result<bool, TrainError> + 'v;
@@ -28,17 +30,20 @@ type Visit<'v> = dyn FnMut(&Tensor, &Targets) -> Result<bool, TrainError> + 'v;
 /// The validation pictures of a trial, or what a backbone that never changes makes of them.
 pub(crate) struct Validation {
     loader: Loader,
-    device: Device,
+    feed: Feed,
+    /// The inputs of validation and their targets, if they are kept and were made once.
+    inputs: Option<Vec<(Tensor, Targets)>>,
     /// Their features, if the backbone never changes.
     bank: Option<SharedBank>,
 }
 
 impl Validation {
     /// The validation pictures of `loader`.
-    pub(crate) fn new(loader: &Loader, bank: Option<SharedBank>, device: &Device) -> Self {
+    pub(crate) fn new(loader: &Loader, bank: Option<SharedBank>, feed: &Feed) -> Self {
         Self {
             loader: loader.in_batches_of(BATCH, LOOK_AHEAD),
-            device: device.clone(),
+            feed: feed.clone(),
+            inputs: None,
             bank,
         }
     }
@@ -139,21 +144,42 @@ impl Validation {
             let later = std::iter::empty();
             let mut batches =
                 FeatureBatches::new(bank, &self.loader, Split::Val, 0, BATCH, wanted, later);
-            while let Some((features, targets)) = batches.next(network, &self.device)? {
+            while let Some((features, targets)) = batches.next(network, &self.feed)? {
                 if !visit(&network.head(&features, &pass)?, &targets)? {
                     return Ok(false);
                 }
             }
             return Ok(true);
         }
+        let kept = self.inputs.as_ref().filter(|_| split == Split::Val);
+        if let Some(kept) = kept {
+            for (input, targets) in kept {
+                if !visit(&network.forward(input, &pass)?, targets)? {
+                    return Ok(false);
+                }
+            }
+            return Ok(true);
+        }
+        let mut inputs = Vec::new();
         for batch in self.loader.evaluation(split) {
             let batch: Batch = batch?;
             let targets = Targets::of(&batch);
-            let logits = network.forward(&session::input(batch, &self.device)?, &pass)?;
-            if !visit(&logits, &targets)? {
+            let input = self.feed.input(batch)?;
+            if !visit(&network.forward(&input, &pass)?, &targets)? {
                 return Ok(false);
             }
+            if self.keeps(split) {
+                inputs.push((input, targets));
+            }
         }
+        self.inputs = self.keeps(split).then_some(inputs).or(self.inputs.take());
         Ok(true)
+    }
+
+    /// Whether the inputs of a split stay on the GPU from one validation to the next.
+    fn keeps(&self, split: Split) -> bool {
+        let bytes =
+            self.loader.pictures(split) * self.loader.transform().input_len() * size_of::<f32>();
+        split == Split::Val && !self.feed.device().is_cpu() && bytes <= KEPT_BYTES
     }
 }

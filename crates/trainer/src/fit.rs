@@ -27,14 +27,16 @@ pub(crate) fn fit(
             return Ok(outcome);
         }
         let mut inputs = Inputs::new(session, epoch, session.position.batches_done);
-        while let Some(example) = inputs.next(&session.built.network, &session.device)? {
+        while let Some(example) = inputs.next(&session.built.network, &session.feed)? {
             train_step(session, &example)?;
             training.add(example.targets.len());
             if session.must_know() && !session.hear()? {
                 return session.diverge();
             }
             progress.batch = session.position.batches_done;
-            progress.train_loss = session.position.tally.mean_loss();
+            if session.unheard.is_empty() {
+                progress.train_loss = session.position.tally.mean_loss();
+            }
             progress.images_per_second = training.images_per_second();
             observer.step(&progress);
             if observer.should_stop() {

@@ -1,6 +1,6 @@
 //! What the steps of an epoch train on: pictures, or features of a backbone that never changes.
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use graft_data::{Batch, Batches, Split, view};
 use graft_model::{Network, Pass};
 use graft_ops::Tape;
@@ -8,8 +8,9 @@ use graft_ops::Tape;
 use crate::{
     TrainError, TrialSpec,
     features::{FeatureBatches, Wanted},
+    feed::Feed,
     mix::{Mixed, Mixer},
-    session::{Session, input},
+    session::Session,
     targets::Targets,
 };
 
@@ -51,6 +52,11 @@ impl Inputs {
         let (seed, repeat) = (spec.seed, u64::from(spec.repeat));
         let (loader, batch_size) = (&session.loader, spec.recipe.batch_size);
         let mixer = Mixer::new(&spec.recipe, seed, repeat, epoch.into());
+        // Pixels are mixed where the processor can reach them.
+        let mixed = mixer
+            .mixes()
+            .then(|| session.loader.clone().with_shelf(None));
+        let loader = mixed.as_ref().unwrap_or(loader);
         if let Some(bank) = &session.bank {
             let from = done * batch_size;
             let wanted = wanted(session, epoch).skip(from).collect();
@@ -84,13 +90,13 @@ impl Inputs {
     pub(crate) fn next(
         &mut self,
         network: &Network,
-        device: &Device,
+        feed: &Feed,
     ) -> Result<Option<Example>, TrainError> {
         match self {
-            Self::Pictures(pictures) => pictures.next(device),
-            Self::Groups(groups) => groups.next(network, device),
+            Self::Pictures(pictures) => pictures.next(feed),
+            Self::Groups(groups) => groups.next(network, feed),
             Self::Views(batches) => {
-                let features = batches.next(network, device)?;
+                let features = batches.next(network, feed)?;
                 Ok(features.map(|(features, targets)| Example {
                     input: Input::Features(features),
                     targets,
@@ -110,7 +116,7 @@ pub(crate) struct Pictures {
 }
 
 impl Pictures {
-    fn next(&mut self, device: &Device) -> Result<Option<Example>, TrainError> {
+    fn next(&mut self, feed: &Feed) -> Result<Option<Example>, TrainError> {
         let Some(mut batch) = self.coming.next().transpose()? else {
             return Ok(None);
         };
@@ -119,7 +125,7 @@ impl Pictures {
         let mixed = self.mixer.mix(self.batches, pixels, &targets, batch.size);
         self.batches += 1;
         Ok(Some(Example {
-            input: Input::Pictures(input(batch, device)?),
+            input: Input::Pictures(feed.input(batch)?),
             targets,
             mixed,
         }))
@@ -160,7 +166,7 @@ struct Group {
 }
 
 impl Groups {
-    fn next(&mut self, network: &Network, device: &Device) -> Result<Option<Example>, TrainError> {
+    fn next(&mut self, network: &Network, feed: &Feed) -> Result<Option<Example>, TrainError> {
         loop {
             if let Some(group) = &self.group {
                 if self.next < group.targets.len() {
@@ -178,7 +184,7 @@ impl Groups {
             let Some(batch) = self.coming.next().transpose()? else {
                 return Ok(None);
             };
-            self.group = Some(self.compute(batch, network, device)?);
+            self.group = Some(self.compute(batch, network, feed)?);
         }
     }
 
@@ -187,19 +193,21 @@ impl Groups {
         &mut self,
         mut batch: Batch,
         network: &Network,
-        device: &Device,
+        feed: &Feed,
     ) -> Result<Group, TrainError> {
         let targets = Targets::of(&batch);
-        let length = batch.pixels.len() / targets.len().max(1) * self.batch_size;
+        // None where pictures are views, which are not mixed.
+        let length = batch.pixels.len() / targets.len().max(1);
         let mut mixed = Vec::new();
-        for (number, pixels) in batch.pixels.chunks_mut(length).enumerate() {
-            let from = number * self.batch_size;
-            let targets = targets.part(from..targets.len().min(from + self.batch_size));
+        for from in (0..targets.len()).step_by(self.batch_size) {
+            let to = targets.len().min(from + self.batch_size);
+            let pixels = &mut batch.pixels[from * length..to * length];
+            let targets = targets.part(from..to);
             mixed.push(self.mixer.mix(self.batches, pixels, &targets, batch.size));
             self.batches += 1;
         }
         let tape = Tape::disabled();
-        let features = network.features(&input(batch, device)?, &Pass::evaluation(&tape))?;
+        let features = network.features(&feed.input(batch)?, &Pass::evaluation(&tape))?;
         Ok(Group {
             features,
             targets,

@@ -159,7 +159,7 @@ pub fn find_rate(
     let mut running = Smoothing::start();
     for epoch in 1.. {
         let mut inputs = Inputs::new(&session, epoch, 0);
-        while let Some(example) = inputs.next(&session.built.network, &session.device)? {
+        while let Some(example) = inputs.next(&session.built.network, &session.feed)? {
             let taken = curve.points.len();
             let draws = Draws {
                 seed: spec.seed,

@@ -48,6 +48,11 @@ impl Mixer {
         }
     }
 
+    /// Whether it does anything.
+    pub(crate) fn mixes(&self) -> bool {
+        self.mixup.is_some() || self.cutmix.is_some()
+    }
+
     /// Mixes the pictures of batch `batch` (from 0) of the epoch, (n, size, size, 3) in `pixels`, with draws of (seed, Augment,
     /// [repeat, epoch, batch], `mix`). With both ways, one of them is drawn for the batch.
     pub(crate) fn mix(

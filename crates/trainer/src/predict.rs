@@ -100,6 +100,7 @@ impl Predictor {
             numbers: Vec::new(),
             indices: (0..inputs.len()).collect(),
             size: self.transform.size(),
+            ..Batch::default()
         };
         let tape = Tape::disabled();
         let input = session::input(batch, &self.device)?;

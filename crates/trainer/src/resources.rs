@@ -7,11 +7,13 @@ use std::{
     sync::Arc,
 };
 
+use candle_core::Device;
 use graft_data::{DataFolders, MemoryBudget, PictureCache, SourceSpec};
 
 use crate::{
     Observer, TrainError, Trial,
     features::{FeatureBank, Key, SharedBank},
+    gallery::Gallery,
     network::BuiltNetwork,
 };
 
@@ -24,6 +26,8 @@ const BANKS: usize = 4;
 pub struct Resources {
     budget: Arc<MemoryBudget>,
     pictures: BTreeMap<String, Arc<PictureCache>>,
+    /// Those of one cache that are on a GPU.
+    gallery: Option<(Arc<PictureCache>, Device, Gallery)>,
     /// The network of the trial before, if its backbone never changes.
     network: Option<BuiltNetwork>,
     /// The newest last.
@@ -42,6 +46,7 @@ impl Resources {
         Self {
             budget: MemoryBudget::new(picture_bytes),
             pictures: BTreeMap::new(),
+            gallery: None,
             network: None,
             banks: VecDeque::new(),
         }
@@ -74,6 +79,25 @@ impl Resources {
         ));
         self.pictures.insert(key, Arc::clone(&pictures));
         Ok(pictures)
+    }
+
+    /// The pictures of a cache that are kept on a device, some of them perhaps for an earlier trial; none if it is no GPU.
+    pub(crate) fn gallery(
+        &mut self,
+        pictures: &Arc<PictureCache>,
+        device: &Device,
+    ) -> Result<Option<Gallery>, TrainError> {
+        if let Some((of, on, gallery)) = &self.gallery
+            && Arc::ptr_eq(of, pictures)
+            && on.same_device(device)
+        {
+            return Ok(Some(gallery.clone()));
+        }
+        // Those of other pictures make room first.
+        self.gallery = None;
+        let opened = Gallery::open(device, pictures.source())?;
+        self.gallery = opened.map(|gallery| (Arc::clone(pictures), device.clone(), gallery));
+        Ok(self.gallery.as_ref().map(|(_, _, gallery)| gallery.clone()))
     }
 
     /// The network of the trial before. Nothing of it is kept any longer.

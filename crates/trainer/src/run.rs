@@ -4,7 +4,10 @@ use std::{io::ErrorKind, time::Duration};
 
 use graft_record::{RecordError, ResultsFolder, State, Status, TrialFolder};
 
-use crate::{Observer, Outcome, Resources, TrainError, Trial, fit::fit, session::Session};
+use crate::{
+    Observer, Outcome, Resources, TrainError, Trial, fit::fit, out_of_memory::explained,
+    session::Session,
+};
 
 /// How long a worker that has just lost its parent may still hold a trial.
 const LOCK_WAIT: Duration = Duration::from_secs(30);
@@ -47,10 +50,14 @@ fn attempt(
     resources: &mut Resources,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, TrainError> {
-    let mut session = Session::open(trial, folder.clone(), resources, observer)?;
-    let outcome = fit(&mut session, observer);
-    resources.keep_network(session.into_network());
-    outcome
+    let outputs = resources.pictures(trial)?.source().outputs();
+    let attempted =
+        Session::open(trial, folder.clone(), resources, observer).and_then(|mut session| {
+            let outcome = fit(&mut session, observer);
+            resources.keep_network(session.into_network());
+            outcome
+        });
+    attempted.map_err(|error| explained(error, trial, outputs))
 }
 
 /// Whether the results could not be written because there is no room for them.

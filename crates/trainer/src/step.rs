@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use candle_core::{DType, Tensor};
 use graft_model::{Network, Pass};
-use graft_ops::{Clipping, Gradients, Tape, Weighing, add_scaled};
+use graft_ops::{Clipping, Gradients, Tape, Weighing, add_scaled, cast};
 
 use crate::{
     ClipSpec, Recipe, TrainError, TrainingMode,
@@ -89,7 +89,7 @@ pub(crate) fn step(
     let loss_of = |logits: &Tensor| loss(&tape, logits, targets, mixed, &weighing);
     let mut loss = loss_of(&logits)?;
     for (logits, weight) in auxiliaries.take() {
-        let auxiliary = loss_of(&logits)?;
+        let auxiliary = loss_of(&cast(&tape, &logits, DType::F32)?)?;
         loss = add_scaled(&tape, &loss, &auxiliary, weight)?;
     }
     let found = Found {
@@ -97,11 +97,11 @@ pub(crate) fn step(
         targets: Mixed::main(mixed, targets).clone(),
         loss: loss.detach(),
     };
-    let gradients = tape.backward(&loss)?;
+    let mut gradients = tape.backward(&loss)?;
     let step = optimizer::Step {
         lr,
         number: draws.step,
-        clipping: clipping(&recipe.clip, network, &gradients)?,
+        clipping: clipping(&recipe.clip, network, &mut gradients)?,
     };
     optimizer.step(&gradients, &step)?;
     Ok(found)
@@ -129,17 +129,22 @@ fn loss(
 fn clipping(
     clip: &ClipSpec,
     network: &Network,
-    gradients: &Gradients,
+    gradients: &mut Gradients,
 ) -> Result<Clipping, TrainError> {
     let limit = clip.value.unwrap_or(f64::INFINITY);
     let Some(most) = clip.norm else {
         return Ok(Clipping { scale: 1.0, limit });
     };
+    let trained = network.parameters().iter().filter(|p| p.trainable());
+    if !network.device().is_cpu() {
+        // A GPU goes on while nobody knows the norm.
+        let trained: Vec<&Tensor> = trained.map(|p| p.var.as_tensor()).collect();
+        gradients.clip_norm(&trained, most)?;
+        return Ok(Clipping { scale: 1.0, limit });
+    }
     let mut squares = 0.0;
-    for parameter in network.parameters() {
-        if parameter.trainable() {
-            squares += gradients.sum_of_squares(&parameter.var)?;
-        }
+    for parameter in trained {
+        squares += gradients.sum_of_squares(&parameter.var)?;
     }
     // The small number is PyTorch's.
     let scale = (most / (squares.sqrt() + 1e-6)).min(1.0);

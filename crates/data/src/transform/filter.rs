@@ -32,17 +32,41 @@ const LANES: usize = 4 * ROWS;
 /// Bytes of rows that are added up at once.
 const STRIP: usize = 64;
 
-/// What the pixels of a line are made of, along one direction.
-#[derive(Default)]
-struct Weights {
-    /// The pixels of the source, for each of the target.
+/// What the pixels of a line are made of, along one direction: each is the sum of some of the source's times their factors,
+/// plus one half, cut off to whole numbers and limited to a byte.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Weights {
     ranges: Vec<Range<usize>>,
-    /// Their weights: [`Self::stride`] for each pixel of the target, those too many are 0.
     factors: Vec<i32>,
     stride: usize,
 }
 
 impl Weights {
+    /// Fractional bits of the factors.
+    pub const BITS: u32 = BITS;
+
+    /// For `part` of a line of `length` pixels that becomes `target` pixels long.
+    pub(super) fn new(length: u32, target: u32, part: Range<u32>) -> Self {
+        let mut weights = Self::default();
+        weights.set(length, target, part);
+        weights
+    }
+
+    /// The pixels of the source, for each of the target; at least one.
+    pub fn ranges(&self) -> &[Range<usize>] {
+        &self.ranges
+    }
+
+    /// Their factors: [`Self::stride`] for each pixel of the target, of which the last are 0 where there are fewer pixels.
+    pub fn factors(&self) -> &[i32] {
+        &self.factors
+    }
+
+    /// Factors of a pixel of the target.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
     /// For `part` of a line of `length` pixels that becomes `target` pixels long.
     fn set(&mut self, length: u32, target: u32, part: Range<u32>) {
         // Pillow keeps the borders of what it resizes as 32-bit floats.
@@ -204,7 +228,7 @@ impl WithSimd for Pass<'_> {
 }
 
 /// Whether Pillow (13.0.0) resizes the columns before the rows: where they lose more than twice as many pixels.
-fn columns_come_first(window: Rect, target: (u32, u32)) -> bool {
+pub(super) fn columns_come_first(window: Rect, target: (u32, u32)) -> bool {
     let lost = |length: u32, target: u32| i64::from(length) - i64::from(target);
     let (across, down) = (lost(window.width, target.0), lost(window.height, target.1));
     down > 0 && down > 2 * across

@@ -9,6 +9,7 @@ mod check;
 mod color;
 mod crop;
 mod filter;
+mod layout;
 mod normalize;
 #[cfg(test)]
 mod parity;
@@ -24,12 +25,14 @@ use crate::{Border, Picture, Step, TransformSpec};
 
 pub use check::TransformError;
 pub use crop::{Crop, random_resized_crop};
+pub use filter::Weights;
+pub use layout::ViewLayout;
 pub use normalize::Normalization;
-pub use resize::Scratch;
+pub use resize::{Rect, Scratch};
 
 use augment::Jittered;
 use normalize::Normalizer;
-use plan::Plan;
+use plan::{Blank, BlankStop, Canvas, Pixels, Plan};
 
 /// What is left to do when the pixels are made.
 #[derive(Clone, Copy, Debug, Default)]
@@ -150,6 +153,48 @@ impl Transform {
         self.normalize(&view.rgb, false, out);
     }
 
+    /// How the input of a network is made of a picture of this size, without making it; `None` if the steps need its pixels
+    /// on the way. Draws as [`Self::apply`] does, but for `None`, after which `stream` is of no use any more.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn layout(
+        &self,
+        (width, height): (u32, u32),
+        mode: Mode,
+        stream: &mut Stream,
+    ) -> Result<Option<ViewLayout>, TransformError> {
+        let mut plan = Plan::new(width, height);
+        match self.follow(&mut plan, mode, stream, &mut Blank) {
+            Ok(erased) => Ok(Some(plan.layout(erased))),
+            Err(BlankStop::NeedsPixels) => Ok(None),
+            Err(BlankStop::Failed(error)) => Err(error),
+        }
+    }
+
+    /// The transformed picture, size × size, and what is left to do: it may have to be mirrored, normalised, and erased in
+    /// part.
+    pub(crate) fn unfinished(
+        &self,
+        picture: &Picture,
+        mode: Mode,
+        stream: &mut Stream,
+        scratch: &mut Scratch,
+    ) -> Result<(Picture, ViewLayout), TransformError> {
+        let Rest { flip, erased } = self.pixels(picture, mode, stream, scratch)?;
+        let layout = ViewLayout {
+            flip,
+            erased,
+            ..ViewLayout::whole(self.spec.size, self.spec.size)
+        };
+        Ok((scratch.done.clone(), layout))
+    }
+
+    /// What every byte of red, green and blue becomes when it is normalised.
+    pub fn values(&self) -> &[[f32; 256]; 3] {
+        self.normalizer.values()
+    }
+
     /// The steps, up to what is left to do.
     fn pixels(
         &self,
@@ -158,20 +203,33 @@ impl Transform {
         stream: &mut Stream,
         scratch: &mut Scratch,
     ) -> Result<Rest, TransformError> {
+        let mut plan = Plan::new(picture.width, picture.height);
+        let mut canvas = Pixels { picture, scratch };
+        let erased = self.follow(&mut plan, mode, stream, &mut canvas)?;
+        let flip = plan.finish(&mut canvas)?;
+        Ok(Rest { flip, erased })
+    }
+
+    /// Takes the steps; returns what is to be erased.
+    fn follow<C: Canvas>(
+        &self,
+        plan: &mut Plan,
+        mode: Mode,
+        stream: &mut Stream,
+        canvas: &mut C,
+    ) -> Result<Option<Crop>, C::Stop> {
         let steps = match mode {
             Mode::Training => &self.spec.train,
             Mode::Evaluation => &self.spec.eval,
         };
         let size = self.spec.size;
-        let mut plan = Plan::new(picture.width, picture.height);
         let mut erased = None;
         for step in steps {
             let (width, height) = plan.size();
             match *step {
                 Step::RandomResizedCrop => {
-                    let part = random_resized_crop(width, height, stream);
-                    plan.crop(part, picture, scratch)?;
-                    plan.resize(size, size, picture, scratch)?;
+                    plan.crop(random_resized_crop(width, height, stream), canvas)?;
+                    plan.resize(size, size, canvas)?;
                 }
                 Step::HorizontalFlip => {
                     if stream.chance(0.5) {
@@ -180,14 +238,13 @@ impl Transform {
                 }
                 Step::Resize(side) => {
                     let (width, height) = crop::shorter_side(width, height, side);
-                    plan.resize(width, height, picture, scratch)?;
+                    plan.resize(width, height, canvas)?;
                 }
                 Step::CenterCrop(side) => {
-                    let part = crop::center(width, height, side.unwrap_or(size));
-                    plan.crop(part, picture, scratch)?;
+                    plan.crop(crop::center(width, height, side.unwrap_or(size)), canvas)?;
                 }
                 Step::Pad(margin, Border::Black) => {
-                    plan.crop(crop::padded(width, height, margin), picture, scratch)?;
+                    plan.crop(crop::padded(width, height, margin), canvas)?;
                 }
                 Step::RandomCrop(side) => {
                     let side = side.unwrap_or(size);
@@ -197,7 +254,7 @@ impl Transform {
                         width,
                         height,
                     })?;
-                    plan.crop(part, picture, scratch)?;
+                    plan.crop(part, canvas)?;
                 }
                 Step::RandomErasing(probability) => {
                     if stream.chance(probability) {
@@ -208,11 +265,10 @@ impl Transform {
                 | Step::Pad(_, Border::Reflect)
                 | Step::Rotation(..)
                 | Step::ColorJitter(_)
-                | Step::RandAugment { .. } => change(step, &mut plan, picture, stream, scratch)?,
+                | Step::RandAugment { .. } => change(step, plan, stream, canvas)?,
             }
         }
-        let flip = plan.finish(picture, scratch)?;
-        Ok(Rest { flip, erased })
+        Ok(erased)
     }
 
     /// Interleaved bytes to interleaved normalised values, mirrored if `flip`.
@@ -222,13 +278,12 @@ impl Transform {
 }
 
 /// A step that changes bytes: the picture so far is made, and changed in place.
-fn change(
+fn change<C: Canvas>(
     step: &Step,
     plan: &mut Plan,
-    picture: &Picture,
     stream: &mut Stream,
-    scratch: &mut Scratch,
-) -> Result<(), TransformError> {
+    canvas: &mut C,
+) -> Result<(), C::Stop> {
     if *step == Step::VerticalFlip && !stream.chance(0.5) {
         return Ok(());
     }
@@ -237,7 +292,8 @@ fn change(
         let whole = crop::padded(width, height, margin);
         plan::check_pixels(whole.width, whole.height)?;
     }
-    plan.settle(picture, scratch)?;
+    plan.settle(canvas)?;
+    let (_, scratch) = canvas.pixels()?;
     let (picture, spare) = scratch.change();
     match *step {
         Step::VerticalFlip => turn::flip(picture),

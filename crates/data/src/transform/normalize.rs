@@ -54,6 +54,11 @@ impl Normalizer {
         }
     }
 
+    /// The value of every byte in every channel.
+    pub(super) fn values(&self) -> &[[f32; 256]; 3] {
+        &self.values
+    }
+
     /// The colour that comes nearest to 0 in every channel: the mean.
     pub(super) fn zero(&self) -> [u8; 3] {
         let mean = self.normalization.mean;

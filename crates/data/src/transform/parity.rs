@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use graft_stream::{Purpose, Stream};
 
-use super::{Crop, Mode, Normalization, Scratch, Transform, plan::Plan};
+use super::{
+    Crop, Mode, Normalization, Scratch, Transform,
+    plan::{Pixels, Plan},
+};
 use crate::{Picture, Step, TransformSpec, Views, decode};
 
 const PLAIN: Normalization = Normalization {
@@ -98,15 +101,19 @@ fn a_resized_crop_sees_nothing_outside_of_its_box() {
     for (y, x, height, width) in boxes {
         let mut scratch = Scratch::default();
         let mut plan = Plan::new(97, 61);
+        let mut canvas = Pixels {
+            picture: &picture,
+            scratch: &mut scratch,
+        };
         let part = Crop {
             x: x.into(),
             y: y.into(),
             width,
             height,
         };
-        plan.crop(part, &picture, &mut scratch).unwrap();
-        plan.resize(32, 32, &picture, &mut scratch).unwrap();
-        plan.finish(&picture, &mut scratch).unwrap();
+        plan.crop(part, &mut canvas).unwrap();
+        plan.resize(32, 32, &mut canvas).unwrap();
+        plan.finish(&mut canvas).unwrap();
         let name = format!("box-{y}-{x}-{height}-{width}.png");
         assert_eq!(scratch.done, golden(&name), "{name}");
     }
@@ -129,19 +136,23 @@ fn flips_move_through_crops_and_resizes() {
     let run = |picture: &Picture, flip_first: bool| {
         let mut scratch = Scratch::default();
         let mut plan = Plan::new(97, 61);
+        let mut canvas = Pixels {
+            picture,
+            scratch: &mut scratch,
+        };
         if flip_first {
             plan.flip();
         }
-        plan.crop(crop, picture, &mut scratch).unwrap();
-        plan.resize(33, 21, picture, &mut scratch).unwrap();
+        plan.crop(crop, &mut canvas).unwrap();
+        plan.resize(33, 21, &mut canvas).unwrap();
         let part = Crop {
             x: 2,
             y: 1,
             width: 20,
             height: 18,
         };
-        plan.crop(part, picture, &mut scratch).unwrap();
-        let flip = plan.finish(picture, &mut scratch).unwrap();
+        plan.crop(part, &mut canvas).unwrap();
+        let flip = plan.finish(&mut canvas).unwrap();
         assert_eq!(flip, flip_first);
         let mut done = scratch.done;
         if flip {

@@ -7,7 +7,7 @@ use super::{
     augment::{Jittered, Operation},
     color, crop,
     parity::{picture, read},
-    plan::Plan,
+    plan::{Pixels, Plan},
     turn,
 };
 use crate::{Filter, Picture, Step, TransformSpec, Views};
@@ -111,10 +111,14 @@ fn operations_are_those_of_rand_augment() {
 /// The picture after some crops, as a plan makes it.
 fn planned(picture: &Picture, crops: &[Crop]) -> Picture {
     let (mut scratch, mut plan) = (Scratch::default(), Plan::new(picture.width, picture.height));
+    let mut canvas = Pixels {
+        picture,
+        scratch: &mut scratch,
+    };
     for &part in crops {
-        plan.crop(part, picture, &mut scratch).unwrap();
+        plan.crop(part, &mut canvas).unwrap();
     }
-    assert!(!plan.finish(picture, &mut scratch).unwrap());
+    assert!(!plan.finish(&mut canvas).unwrap());
     scratch.done
 }
 

@@ -7,11 +7,15 @@ use crate::Picture;
 
 /// A rectangle inside a picture, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rect {
-    pub(crate) x: u32,
-    pub(crate) y: u32,
-    pub(crate) width: u32,
-    pub(crate) height: u32,
+pub struct Rect {
+    /// Left column.
+    pub x: u32,
+    /// Top row.
+    pub y: u32,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
 }
 
 /// Memory that a transform uses again and again; one for each thread.
@@ -51,14 +55,8 @@ pub(crate) fn resample(
     let mut done = std::mem::take(&mut scratch.done);
     done.width = width;
     done.height = height;
-    let (x, part_width) = overlap(crop.x, width, target.0);
-    let (y, part_height) = overlap(crop.y, height, target.1);
-    let part = Rect {
-        x,
-        y,
-        width: part_width,
-        height: part_height,
-    };
+    let part = overlap(crop, target);
+    let (part_width, part_height) = (part.width, part.height);
     if (part_width, part_height) == (width, height) {
         done.rgb = resized(
             source,
@@ -74,8 +72,8 @@ pub(crate) fn resample(
         if part_width > 0 && part_height > 0 {
             let bytes = std::mem::take(&mut scratch.part);
             scratch.part = resized(source, window, target, part, &mut scratch.resampler, bytes);
-            let left = (i64::from(x) - crop.x) as usize * 3;
-            let top = (i64::from(y) - crop.y) as usize;
+            let left = (i64::from(part.x) - crop.x) as usize * 3;
+            let top = (i64::from(part.y) - crop.y) as usize;
             let rows = done.rgb.chunks_exact_mut(width as usize * 3).skip(top);
             let length = part_width as usize * 3;
             for (to, from) in rows.zip(scratch.part.chunks_exact(length)) {
@@ -86,11 +84,21 @@ pub(crate) fn resample(
     scratch.done = done;
 }
 
-/// Start and length of the overlap of `start..start + length` with `0..limit`.
-fn overlap(start: i64, length: u32, limit: u32) -> (u32, u32) {
-    let from = start.clamp(0, i64::from(limit));
-    let to = (start + i64::from(length)).clamp(from, i64::from(limit));
-    (from as u32, (to - from) as u32)
+/// What of `crop` lies in a picture of this size.
+pub(super) fn overlap(crop: Crop, (width, height): (u32, u32)) -> Rect {
+    let along = |start: i64, length: u32, limit: u32| {
+        let from = start.clamp(0, i64::from(limit));
+        let to = (start + i64::from(length)).clamp(from, i64::from(limit));
+        (from as u32, (to - from) as u32)
+    };
+    let (x, width) = along(crop.x, crop.width, width);
+    let (y, height) = along(crop.y, crop.height, height);
+    Rect {
+        x,
+        y,
+        width,
+        height,
+    }
 }
 
 /// The rectangle `part` of `window` resized to `target`, in the memory of `bytes`.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{DType, Device, Error, Result, Shape, Tensor};
 use candle_nn::{Func, Module, VarBuilder, var_builder::SimpleBackend};
+use graft_ops::cast;
 
 use super::{FixedSize, Layer, Linear, Sequential};
 use crate::{
@@ -171,6 +172,8 @@ impl Layer for Extractor {
             trace.note(self.name, "extractor", &y, &held, n * self.products());
             return Ok(y);
         }
+        // candle's models compute in the numbers of their weights.
+        let x = cast(pass.tape(), x, DType::F32)?;
         let x = x.detach().permute((0, 3, 1, 2))?.contiguous()?;
         Ok(self.model()?.forward(&x)?.detach())
     }

@@ -4,6 +4,8 @@ pub(crate) mod curves;
 
 use candle_core::{Result, Shape, Tensor};
 
+#[cfg(feature = "cuda")]
+use crate::cuda::{Array, Gpu, elementwise};
 use crate::kernel::{InPlace, Kernel, change0, change1, run1};
 use crate::output::uninit_chunks;
 use crate::parallel::for_each_chunk;
@@ -136,6 +138,11 @@ impl Kernel<1> for Apply {
             })
         })
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, [x]: [&Array; 1]) -> Result<Array> {
+        elementwise::activated(gpu, x, self.activation)
+    }
 }
 
 struct ApplyInPlace(Activation);
@@ -149,6 +156,11 @@ impl InPlace<0> for ApplyInPlace {
             with_curve!(Some(self.0), C => apply_in_place::<C>(x));
         });
         Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, x: &Array, []: [&Array; 0]) -> Result<()> {
+        elementwise::activate(gpu, x, x, self.0)
     }
 }
 
@@ -165,6 +177,11 @@ impl InPlace<1> for Gradient {
             with_curve!(Some(self.0), C => go_back::<C>(grad, saved));
         });
         Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, grad: &Array, [saved]: [&Array; 1]) -> Result<()> {
+        elementwise::activation_gradient(gpu, grad, saved, self.0)
     }
 }
 

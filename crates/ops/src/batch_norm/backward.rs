@@ -9,7 +9,7 @@ use super::slopes::{self, Slopes};
 use super::{Affine, After, Channel, Size, forward};
 use crate::activation::Activation;
 use crate::activation::curves::with_curve;
-use crate::kernel::{InPlace, Kernel, change1, change2, run2};
+use crate::kernel::{InPlace, Kernel, change1, change2, cpu_only, run2};
 use crate::output::uninit_chunks;
 use crate::parallel::{SharedMut, for_each_chunk};
 use crate::tape::{Grad, Gradients, Tape};
@@ -209,6 +209,8 @@ impl Kernel<2> for Products<'_> {
         self.found.set(sums);
         Ok(Vec::new())
     }
+
+    cpu_only!(kernel of 2);
 }
 
 struct MaskedProducts<'a> {
@@ -233,6 +235,8 @@ impl InPlace<2> for MaskedProducts<'_> {
         self.found.set(sums);
         Ok(())
     }
+
+    cpu_only!(in place of 2);
 }
 
 struct InputGradient<'a> {
@@ -259,6 +263,8 @@ impl Kernel<2> for InputGradient<'_> {
             })
         })
     }
+
+    cpu_only!(kernel of 2);
 }
 
 impl InPlace<1> for InputGradient<'_> {
@@ -275,4 +281,6 @@ impl InPlace<1> for InputGradient<'_> {
         });
         Ok(())
     }
+
+    cpu_only!(in place of 1);
 }

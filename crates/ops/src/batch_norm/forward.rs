@@ -9,7 +9,7 @@ use super::rows::Terms;
 use super::{After, Channel, Size};
 use crate::activation::Activation;
 use crate::activation::curves::with_curve;
-use crate::kernel::{InPlace, Kernel, change0, change1, run1, run2};
+use crate::kernel::{InPlace, Kernel, change0, change1, cpu_only, run1, run2};
 use crate::output::uninit_chunks;
 use crate::parallel::for_each_chunk;
 
@@ -58,6 +58,8 @@ impl Kernel<1> for Statistics {
             .set(sums.into_iter().enumerate().map(channel).collect());
         Ok(Vec::new())
     }
+
+    cpu_only!(kernel of 1);
 }
 
 /// The normalised x and what follows.
@@ -115,6 +117,8 @@ impl Kernel<1> for Normalise<'_> {
             })
         })
     }
+
+    cpu_only!(kernel of 1);
 }
 
 impl Kernel<2> for Normalise<'_> {
@@ -134,6 +138,8 @@ impl Kernel<2> for Normalise<'_> {
             })
         })
     }
+
+    cpu_only!(kernel of 2);
 }
 
 impl InPlace<0> for Normalise<'_> {
@@ -146,6 +152,8 @@ impl InPlace<0> for Normalise<'_> {
         });
         Ok(())
     }
+
+    cpu_only!(in place of 0);
 }
 
 impl InPlace<1> for Normalise<'_> {
@@ -158,4 +166,6 @@ impl InPlace<1> for Normalise<'_> {
         });
         Ok(())
     }
+
+    cpu_only!(in place of 1);
 }

@@ -12,7 +12,9 @@ use candle_core::{Result, Tensor, Var};
 
 use crate::activation::Activation;
 use crate::check::{self, invalid};
-use crate::kernel::{InPlace, change1};
+#[cfg(feature = "cuda")]
+use crate::cuda;
+use crate::kernel::{InPlace, change1, cpu_only};
 use crate::pool::Pool2d;
 use crate::tape::Tape;
 use backward::Backward;
@@ -56,14 +58,14 @@ pub enum Then<'a> {
 
 /// [`Then`] without the pool.
 #[derive(Clone, Copy)]
-enum After<'a> {
+pub(crate) enum After<'a> {
     Activation(Option<Activation>),
     AddRelu(&'a Tensor),
 }
 
 impl<'a> Then<'a> {
     /// What comes before the pool, or the pool.
-    fn split(self) -> std::result::Result<After<'a>, &'a Pool2d> {
+    pub(crate) fn split(self) -> std::result::Result<After<'a>, &'a Pool2d> {
         match self {
             Self::Nothing => Ok(After::Activation(None)),
             Self::Relu => Ok(After::Activation(Some(Activation::Relu))),
@@ -98,6 +100,11 @@ pub fn batch_norm_train_then(
 ) -> Result<(Tensor, BatchStatistics)> {
     const OP: &str = "batch_norm_train";
     let size = Size::of(OP, x, then)?;
+    #[cfg(feature = "cuda")]
+    if cuda::has(x) {
+        enough_values(OP, size.count(), x)?;
+        return cuda::batch_norm::train(tape, x, affine, then);
+    }
     let (weight, bias) = affine.values(OP, size.c)?;
     enough_values(OP, size.count(), x)?;
 
@@ -135,6 +142,12 @@ pub fn batch_norm_eval(
     eps: f64,
 ) -> Result<Tensor> {
     let affine = Affine { weight, bias, eps };
+    #[cfg(feature = "cuda")]
+    if cuda::has(x) {
+        Size::of("batch_norm_eval", x, Then::Nothing)?;
+        let running = [running_mean, running_var];
+        return cuda::batch_norm::eval(tape, x, running, &affine, Then::Nothing, false);
+    }
     let backward = given([running_mean, running_var], x, &affine, Then::Nothing)?;
     backward.forward(tape, x, &affine, Then::Nothing)
 }
@@ -148,21 +161,32 @@ pub fn batch_norm_eval_then(
     affine: &Affine,
     then: Then,
 ) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if cuda::has(&x) {
+        Size::of("batch_norm_eval", &x, then)?;
+        let in_place = may_become_result(tape, &x, affine, then);
+        return cuda::batch_norm::eval(tape, &x, running, affine, then, in_place);
+    }
     let backward = given(running, &x, affine, then)?;
     let Ok(after) = then.split() else {
         return backward.forward(tape, &x, affine, then);
     };
-    let other = match after {
-        After::AddRelu(other) => Some(other),
-        After::Activation(_) => None,
-    };
-    let inputs = [Some(&x), Some(affine.weight), Some(affine.bias), other];
-    let needed = inputs.into_iter().flatten().any(|t| tape.needs_grad(t));
-    if needed || x.is_variable() || !x.is_contiguous() || other.is_some_and(|o| o.id() == x.id()) {
+    if !may_become_result(tape, &x, affine, then) {
         return backward.forward(tape, &x, affine, then);
     }
     forward::normalise_in_place(&x, &backward.size, &backward.terms, after)?;
     Ok(x)
+}
+
+/// Whether the memory of x, which nobody else uses, may become that of the result.
+fn may_become_result(tape: &Tape, x: &Tensor, affine: &Affine, then: Then) -> bool {
+    let other = match then {
+        Then::AddRelu(other) => Some(other),
+        _ => None,
+    };
+    let inputs = [Some(x), Some(affine.weight), Some(affine.bias), other];
+    let needed = inputs.into_iter().flatten().any(|t| tape.needs_grad(t));
+    !(needed || x.is_variable() || !x.is_contiguous() || other.is_some_and(|o| o.id() == x.id()))
 }
 
 /// Batch norm by the given mean and variance.
@@ -222,6 +246,10 @@ pub fn update_running(mean: &Var, var: &Var, batch: &BatchStatistics, momentum: 
     check::shape(OP, "the running variance", batch.var.dims(), var)?;
     enough_values(OP, batch.count, &batch.mean)?;
     let n = batch.count as f64;
+    #[cfg(feature = "cuda")]
+    if cuda::has(mean) {
+        return cuda::batch_norm::update_running([mean, var], batch, momentum, n / (n - 1.0));
+    }
     let step = |factor| Move { momentum, factor };
     change1(&step(1.0), mean, &batch.mean)?;
     change1(&step(n / (n - 1.0)), var, &batch.var)
@@ -255,6 +283,8 @@ impl InPlace<1> for Move {
         }
         Ok(())
     }
+
+    cpu_only!(in place of 1);
 }
 
 #[derive(Clone, Copy)]

@@ -11,7 +11,7 @@ use super::normalise::normalise;
 use super::slopes::{self, Slopes};
 use crate::activation::curves::Identity;
 use crate::activation::{Activation, Gradient};
-use crate::kernel::{Kernel, change1, run1, run2};
+use crate::kernel::{Kernel, change1, cpu_only, run1, run2};
 use crate::output::{uninit, uninit_chunks};
 use crate::parallel::for_each;
 use crate::pool::{Band, Geometry, Noted, Places, Pool2d};
@@ -119,6 +119,8 @@ impl Kernel<1> for Forward<'_> {
         self.places.set(places);
         Ok(out)
     }
+
+    cpu_only!(kernel of 1);
 }
 
 /// Sums of the gradient before the rectifier.
@@ -154,6 +156,8 @@ impl Kernel<2> for Products<'_> {
         self.found.set(sums);
         Ok(Vec::new())
     }
+
+    cpu_only!(kernel of 2);
 }
 
 struct InputGradient<'a> {
@@ -185,4 +189,6 @@ impl Kernel<2> for InputGradient<'_> {
             })
         })
     }
+
+    cpu_only!(kernel of 2);
 }

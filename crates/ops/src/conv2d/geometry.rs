@@ -32,14 +32,14 @@ impl Default for Conv2d {
 }
 
 /// One axis of a convolution.
-#[derive(Clone, Copy)]
-pub(super) struct Axis {
-    pub(super) input: usize,
-    pub(super) output: usize,
-    pub(super) kernel: usize,
-    pub(super) stride: usize,
-    pub(super) padding: usize,
-    pub(super) dilation: usize,
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Axis {
+    pub(crate) input: usize,
+    pub(crate) output: usize,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
+    pub(crate) dilation: usize,
 }
 
 impl Axis {
@@ -92,14 +92,14 @@ impl Axis {
 }
 
 /// The sizes of one convolution.
-#[derive(Clone, Copy)]
-pub(super) struct Geometry {
-    pub(super) n: usize,
-    pub(super) channels: usize,
-    pub(super) outputs: usize,
-    pub(super) groups: usize,
-    pub(super) y: Axis,
-    pub(super) x: Axis,
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Geometry {
+    pub(crate) n: usize,
+    pub(crate) channels: usize,
+    pub(crate) outputs: usize,
+    pub(crate) groups: usize,
+    pub(crate) y: Axis,
+    pub(crate) x: Axis,
 }
 
 impl Geometry {
@@ -139,11 +139,11 @@ impl Geometry {
         })
     }
 
-    pub(super) fn input_shape(&self) -> Shape {
+    pub(crate) fn input_shape(&self) -> Shape {
         (self.n, self.y.input, self.x.input, self.channels).into()
     }
 
-    pub(super) fn output_shape(&self) -> Shape {
+    pub(crate) fn output_shape(&self) -> Shape {
         (self.n, self.y.output, self.x.output, self.outputs).into()
     }
 
@@ -167,7 +167,7 @@ impl Geometry {
         }
     }
 
-    pub(super) fn weight_shape(&self) -> Shape {
+    pub(crate) fn weight_shape(&self) -> Shape {
         (
             self.outputs,
             self.group_channels(),
@@ -178,7 +178,7 @@ impl Geometry {
     }
 
     /// The input channels of one group.
-    pub(super) fn group_channels(&self) -> usize {
+    pub(crate) fn group_channels(&self) -> usize {
         self.channels / self.groups
     }
 
@@ -187,17 +187,17 @@ impl Geometry {
         self.outputs / self.groups
     }
 
-    pub(super) fn kernel_area(&self) -> usize {
+    pub(crate) fn kernel_area(&self) -> usize {
         self.y.kernel * self.x.kernel
     }
 
     /// The products that one output value of a group sums.
-    pub(super) fn depth(&self) -> usize {
+    pub(crate) fn depth(&self) -> usize {
         self.group_channels() * self.kernel_area()
     }
 
     /// Multiplications of one pass.
-    pub(super) fn work(&self) -> usize {
+    pub(crate) fn work(&self) -> usize {
         self.n * self.outputs * self.y.output * self.x.output * self.depth()
     }
 

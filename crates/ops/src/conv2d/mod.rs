@@ -13,4 +13,6 @@ mod taps;
 mod winograd;
 
 pub use geometry::Conv2d;
+#[cfg(feature = "cuda")]
+pub(crate) use geometry::Geometry;
 pub use operation::conv2d;

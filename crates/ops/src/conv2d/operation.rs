@@ -17,7 +17,15 @@ pub fn conv2d(
     bias: Option<&Tensor>,
     conv: &Conv2d,
 ) -> Result<Tensor> {
-    layer::apply(tape, Geometry::new(x, weight, conv)?, x, weight, bias)
+    let geometry = Geometry::new(x, weight, conv)?;
+    #[cfg(feature = "cuda")]
+    if crate::cuda::has(x) {
+        if let Some(bias) = bias {
+            crate::check::shape("conv2d", "the bias", &[geometry.outputs], bias)?;
+        }
+        return crate::cuda::convolution::conv2d(tape, x, weight, bias, geometry);
+    }
+    layer::apply(tape, geometry, x, weight, bias)
 }
 
 impl Layer for Geometry {

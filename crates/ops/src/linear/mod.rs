@@ -26,6 +26,14 @@ pub fn linear(tape: &Tape, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -
     let [n, i] = check::dims("linear", "the input", "(n, i)", x)?;
     let [o, _] = check::dims("linear", "the weight", "(o, i)", weight)?;
     check::shape("linear", "the weight", &[o, i], weight)?;
+    #[cfg(feature = "cuda")]
+    if crate::cuda::has(x) {
+        if let Some(bias) = bias {
+            check::shape("linear", "the bias", &[o], bias)?;
+        }
+        let sizes = crate::cuda::linear::Sizes { n, i, o };
+        return crate::cuda::linear::linear(tape, x, weight, bias, sizes);
+    }
     layer::apply(tape, Sizes { n, i, o }, x, weight, bias)
 }
 

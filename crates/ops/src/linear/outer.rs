@@ -6,7 +6,7 @@
 use candle_core::{Result, Shape, Tensor, Var};
 
 use super::Sizes;
-use crate::kernel::{InPlace, Kernel, change2, run2};
+use crate::kernel::{InPlace, Kernel, change2, cpu_only, run2};
 use crate::lanes::{Lanes, for_processor};
 use crate::output::uninit_chunks;
 use crate::parallel::{SharedMut, for_each};
@@ -84,6 +84,8 @@ impl Kernel<2> for Sum {
             })
         })
     }
+
+    cpu_only!(kernel of 2);
 }
 
 /// Some rows of the sum.
@@ -213,6 +215,8 @@ impl InPlace<2> for Descent<'_> {
             });
         })
     }
+
+    cpu_only!(in place of 2);
 }
 
 /// Goes along the sum.

@@ -6,7 +6,9 @@ use candle_core::{Result, Shape, Tensor};
 
 use super::{Geometry, Pool2d};
 use crate::check::{self, invalid};
-use crate::kernel::{Kernel, run1};
+#[cfg(feature = "cuda")]
+use crate::cuda::{Array, Gpu, pool as cuda};
+use crate::kernel::{Kernel, cpu_only, run1};
 use crate::output::uninit_chunks;
 use crate::parallel::for_each_chunk;
 use crate::simd::vectorized;
@@ -20,7 +22,13 @@ pub fn avg_pool2d(
     pool: &Pool2d,
     count_include_pad: bool,
 ) -> Result<Tensor> {
-    let Geometry { n, c, y, x: across } = Geometry::new("avg_pool2d", x, pool)?;
+    let geometry = Geometry::new("avg_pool2d", x, pool)?;
+    #[cfg(feature = "cuda")]
+    if crate::cuda::has(x) {
+        let means = cuda::Means::of_windows(&geometry, count_include_pad);
+        return cuda::averaged(tape, x, means);
+    }
+    let Geometry { n, c, y, x: across } = geometry;
     let axis = |axis: &super::Axis| {
         let count = |i| {
             if count_include_pad {
@@ -55,6 +63,11 @@ pub fn adaptive_avg_pool2d(tape: &Tape, x: &Tensor, (oh, ow): (usize, usize)) ->
                 x.dims()
             ),
         ));
+    }
+    #[cfg(feature = "cuda")]
+    if crate::cuda::has(x) {
+        let means = cuda::Means::of_parts([n, h, w, c], (oh, ow));
+        return cuda::averaged(tape, x, means);
     }
     let (y, x_axis) = (Axis::adaptive(h, oh), Axis::adaptive(w, ow));
     averaged(tape, x, Windows { n, c, y, x: x_axis })
@@ -150,6 +163,8 @@ impl Kernel<1> for Forward<'_> {
             })
         })
     }
+
+    cpu_only!(kernel of 1);
 }
 
 vectorized! {
@@ -195,6 +210,8 @@ impl Kernel<1> for Backward<'_> {
             })
         })
     }
+
+    cpu_only!(kernel of 1);
 }
 
 vectorized! {
@@ -244,6 +261,13 @@ struct Maps {
     c: usize,
 }
 
+#[cfg(feature = "cuda")]
+impl From<Maps> for cuda::Maps {
+    fn from(Maps { n, h, w, c }: Maps) -> Self {
+        Self { n, h, w, c }
+    }
+}
+
 struct Mean(Maps);
 
 impl Kernel<1> for Mean {
@@ -264,6 +288,11 @@ impl Kernel<1> for Mean {
             }
         });
         Ok(y)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, [x]: [&Array; 1]) -> Result<Array> {
+        cuda::global_average(gpu, x, self.0.into())
     }
 }
 
@@ -297,5 +326,10 @@ impl Kernel<1> for Spread {
             }
         }
         Ok(dx)
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda(&self, gpu: &Gpu, [dy]: [&Array; 1]) -> Result<Array> {
+        cuda::global_average_gradient(gpu, dy, self.0.into())
     }
 }

@@ -6,7 +6,7 @@ use candle_core::{Result, Shape, Tensor};
 
 use super::{Geometry, Pool2d};
 use crate::activation::{Activation, Gradient};
-use crate::kernel::{Kernel, change1, run1};
+use crate::kernel::{Kernel, change1, cpu_only, run1};
 use crate::output::{uninit, uninit_chunks};
 use crate::parallel::{SharedMut, for_each};
 use crate::simd::vectorized;
@@ -26,6 +26,10 @@ pub fn max_pool2d_relu(tape: &Tape, x: &Tensor, pool: &Pool2d) -> Result<Tensor>
 
 fn pooled(tape: &Tape, x: &Tensor, pool: &Pool2d, rectify: bool) -> Result<Tensor> {
     let geometry = Geometry::new("max_pool2d", x, pool)?;
+    #[cfg(feature = "cuda")]
+    if crate::cuda::has(x) {
+        return crate::cuda::pool::pooled(tape, x, geometry, rectify);
+    }
     let to_x = tape.target(x);
     let forward = Forward {
         geometry,
@@ -108,6 +112,8 @@ impl Kernel<1> for Forward {
         self.places.set(places);
         Ok(out)
     }
+
+    cpu_only!(kernel of 1);
 }
 
 /// Places that several rows write to at once.
@@ -283,6 +289,8 @@ impl Kernel<1> for Backward {
             })
         })
     }
+
+    cpu_only!(kernel of 1);
 }
 
 impl Places {

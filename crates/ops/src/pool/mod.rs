@@ -98,9 +98,9 @@ impl Geometry {
 pub(crate) struct Axis {
     pub(crate) input: usize,
     pub(crate) output: usize,
-    kernel: usize,
-    stride: usize,
-    padding: usize,
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    pub(crate) padding: usize,
 }
 
 impl Axis {

@@ -28,7 +28,7 @@ pub fn lr_find(args: &LrFindArgs) -> Result<Answer, Failure> {
     let test = range_test(args)?;
     let experiment = read_experiment(args)?;
     let variants = variants(args, &experiment)?;
-    graft_trainer::device::open(&args.device).map_err(Failure::bad_input)?;
+    graft_trainer::device::check(&args.device).map_err(Failure::bad_input)?;
     let pool = threads::pool(args.threads)?;
     let offline = folders::is_offline(args.places.offline);
     let data = folders::data(&args.places.data_dir, offline);

@@ -2,6 +2,7 @@
 //! whose pictures may be many, writes to stdout as it goes.
 
 mod bench;
+mod check_device;
 mod folders;
 mod list;
 mod lr_find;
@@ -15,6 +16,7 @@ mod threads;
 mod weights;
 
 pub use bench::bench;
+pub use check_device::check_device;
 pub use list::list;
 pub use lr_find::lr_find;
 pub use predict::predict;

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use graft_data::{Batch, Batches, DataError, Loader, Split};
 use graft_model::{Network, Pass};
 use graft_ops::Tape;
 
 use super::SharedBank;
-use crate::{TrainError, session, targets::Targets};
+use crate::{TrainError, feed::Feed, targets::Targets};
 
 /// Pictures in a forward pass. Always as many, with blank ones if need be, because the way a convolution is computed may
 /// depend on it: so the features of a picture do not depend on when and with which others they are computed.
@@ -120,7 +120,7 @@ impl FeatureBatches {
     pub(crate) fn next(
         &mut self,
         network: &Network,
-        device: &Device,
+        feed: &Feed,
     ) -> Result<Option<(Tensor, Targets)>, TrainError> {
         let range = self.next..self.wanted.len().min(self.next + self.batch_size);
         if range.is_empty() {
@@ -135,17 +135,20 @@ impl FeatureBatches {
             let known = self.bank.lock().dims().map(|dims| dims.iter().product());
             let length: usize = match known {
                 Some(length) => length,
-                None => self.compute_next(network, device)?,
+                None => self.compute_next(network, feed)?,
             };
             values.resize(n * length, 0.0);
             let out = &mut values[k * length..(k + 1) * length];
-            self.fill(wanted, out, network, device)?;
+            self.fill(wanted, out, network, feed)?;
             answers.push(self.loader.source().answer(self.split, wanted.picture));
         }
         let dims = self.bank.lock().dims().unwrap_or_default().to_vec();
         let shape: Vec<usize> = [n].into_iter().chain(dims).collect();
         let targets = answers.into_iter().collect();
-        Ok(Some((Tensor::from_vec(values, shape, device)?, targets)))
+        Ok(Some((
+            Tensor::from_vec(values, shape, feed.device())?,
+            targets,
+        )))
     }
 
     /// Writes the features of one picture.
@@ -154,7 +157,7 @@ impl FeatureBatches {
         wanted: Wanted,
         out: &mut [f32],
         network: &Network,
-        device: &Device,
+        feed: &Feed,
     ) -> Result<(), TrainError> {
         let item = self.item(wanted);
         loop {
@@ -171,16 +174,16 @@ impl FeatureBatches {
                 self.computed = 0;
                 self.preparing = Some(self.prepare(&[wanted]));
             }
-            self.compute_next(network, device)?;
+            self.compute_next(network, feed)?;
         }
     }
 
     /// Computes the next missing pictures; returns how many numbers the features of one have.
-    fn compute_next(&mut self, network: &Network, device: &Device) -> Result<usize, TrainError> {
+    fn compute_next(&mut self, network: &Network, feed: &Feed) -> Result<usize, TrainError> {
         let batch = self.preparing.as_mut().and_then(Iterator::next);
         let batch = batch.unwrap_or(Err(DataError::Thread { batch: self.next }))?;
         let n = batch.indices.len();
-        let features = compute(network, batch, device)?;
+        let features = compute(network, batch, feed)?;
         let dims = features.dims()[1..].to_vec();
         let values = features.flatten_all()?.to_vec1::<f32>()?;
         let length = values.len() / n;
@@ -205,11 +208,9 @@ impl FeatureBatches {
 }
 
 /// The features (n, …) of at most [`PASS`] pictures, in a pass of exactly as many.
-fn compute(network: &Network, mut batch: Batch, device: &Device) -> Result<Tensor, TrainError> {
+fn compute(network: &Network, batch: Batch, feed: &Feed) -> Result<Tensor, TrainError> {
     let n = batch.indices.len();
-    let input_len = batch.pixels.len() / n;
-    batch.pixels.resize(PASS * input_len, 0.0);
     let tape = Tape::disabled();
-    let features = network.features(&session::input(batch, device)?, &Pass::evaluation(&tape))?;
+    let features = network.features(&feed.filled(batch, PASS)?, &Pass::evaluation(&tape))?;
     Ok(features.narrow(0, 0, n)?)
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Result, Tensor};
-use graft_ops::{AdamStep, Gradients, adam_step};
+use graft_ops::{AdamStep, Gradients, adam_steps};
 
-use super::{Optimizer, Slots, Step, Target};
+use super::{Optimizer, Slots, Step, Target, slots::Slot};
 
 pub(super) struct Adam {
     slots: Slots<2>,
@@ -23,21 +23,17 @@ impl Adam {
 
 impl Optimizer for Adam {
     fn step(&mut self, gradients: &Gradients, step: &Step) -> Result<()> {
-        for slot in self.slots.iter() {
-            let Some(gradient) = gradients.get(&slot.target.values) else {
-                continue;
-            };
-            let [mean, square] = &slot.state;
+        let targets = self.slots.iter().map(|Slot { target, state }| {
             let of_slot = AdamStep {
-                lr: step.lr * slot.target.lr_factor,
-                weight_decay: slot.target.decay(self.step.weight_decay),
+                lr: step.lr * target.lr_factor,
+                weight_decay: target.decay(self.step.weight_decay),
                 number: step.number,
                 clipping: step.clipping,
                 ..self.step
             };
-            adam_step(&slot.target.values, gradient, mean, square, &of_slot)?;
-        }
-        Ok(())
+            (&target.values, state.each_ref(), of_slot)
+        });
+        adam_steps(gradients, &targets.collect::<Vec<_>>())
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Result, Tensor};
-use graft_ops::{Gradients, RmspropStep, rmsprop_step};
+use graft_ops::{Gradients, RmspropStep, rmsprop_steps};
 
-use super::{Optimizer, Slots, Step, Target};
+use super::{Optimizer, Slots, Step, Target, slots::Slot};
 
 pub(super) struct Rmsprop {
     slots: Slots<2>,
@@ -23,20 +23,16 @@ impl Rmsprop {
 
 impl Optimizer for Rmsprop {
     fn step(&mut self, gradients: &Gradients, step: &Step) -> Result<()> {
-        for slot in self.slots.iter() {
-            let Some(gradient) = gradients.get(&slot.target.values) else {
-                continue;
-            };
-            let [square, velocity] = &slot.state;
+        let targets = self.slots.iter().map(|Slot { target, state }| {
             let of_slot = RmspropStep {
-                lr: step.lr * slot.target.lr_factor,
-                weight_decay: slot.target.decay(self.step.weight_decay),
+                lr: step.lr * target.lr_factor,
+                weight_decay: target.decay(self.step.weight_decay),
                 clipping: step.clipping,
                 ..self.step
             };
-            rmsprop_step(&slot.target.values, gradient, square, velocity, &of_slot)?;
-        }
-        Ok(())
+            (&target.values, state.each_ref(), of_slot)
+        });
+        rmsprop_steps(gradients, &targets.collect::<Vec<_>>())
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {

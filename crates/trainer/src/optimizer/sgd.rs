@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Result, Tensor};
-use graft_ops::{Gradients, SgdStep, sgd_step_along};
+use graft_ops::{Gradients, SgdStep, sgd_steps};
 
-use super::{Optimizer, Slots, Step, Target};
+use super::{Optimizer, Slots, Step, Target, slots::Slot};
 
 pub(super) struct Sgd {
     slots: Slots<1>,
@@ -23,17 +23,16 @@ impl Sgd {
 
 impl Optimizer for Sgd {
     fn step(&mut self, gradients: &Gradients, step: &Step) -> Result<()> {
-        for slot in self.slots.iter() {
-            let [velocity] = &slot.state;
+        let targets = self.slots.iter().map(|Slot { target, state }| {
             let of_slot = SgdStep {
-                lr: step.lr * slot.target.lr_factor,
-                weight_decay: slot.target.decay(self.step.weight_decay),
+                lr: step.lr * target.lr_factor,
+                weight_decay: target.decay(self.step.weight_decay),
                 clipping: step.clipping,
                 ..self.step
             };
-            sgd_step_along(gradients, &slot.target.values, velocity, &of_slot)?;
-        }
-        Ok(())
+            (&target.values, &state[0], of_slot)
+        });
+        sgd_steps(gradients, &targets.collect::<Vec<_>>())
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {

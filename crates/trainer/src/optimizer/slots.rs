@@ -78,7 +78,7 @@ impl<const N: usize> Slots<N> {
             }
         }
         for (name, var) in self.tensors() {
-            var.set(&state[&name])?;
+            var.set(&state[&name].to_device(var.device())?)?;
         }
         Ok(())
     }

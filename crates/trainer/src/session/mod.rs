@@ -18,6 +18,7 @@ use crate::{
     evaluate::Validation,
     events::Events,
     features::{Key, SharedBank},
+    feed::Feed,
     fit::Training,
     metrics::Tally,
     network::BuiltNetwork,
@@ -46,6 +47,7 @@ pub(crate) struct Session<'a> {
     pub(crate) validation: Validation,
     pub(crate) position: Position,
     pub(crate) device: Device,
+    pub(crate) feed: Feed,
     folder: TrialFolder,
     card: ModelCard,
     status: Status,
@@ -89,11 +91,13 @@ impl<'a> Session<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Self, TrainError> {
         let device = device::open(&trial.device)?;
+        device::set_precision(&device, &trial.spec.recipe)?;
         let pictures = resources.pictures(trial)?;
         let classes = pictures.source().classes().to_vec();
         let outputs = pictures.source().outputs();
-        let built = BuiltNetwork::new(trial, outputs, &device, resources, observer)?;
+        let mut built = BuiltNetwork::new(trial, outputs, &device, resources, observer)?;
         let spec = &trial.spec;
+        built.network.set_precision(spec.recipe.precision);
         let (mean, std) = built.network.normalization();
         let transform = Transform::new(&spec.data.transform, Normalization { mean, std })?;
         let options = LoaderOptions {
@@ -102,7 +106,10 @@ impl<'a> Session<'a> {
             look_ahead: LOOK_AHEAD,
         };
         let kept = (spec.data.subset).pick(&**pictures.source(), spec.seed, spec.repeat.into())?;
-        let loader = Loader::new(pictures, transform, options).with_train(kept);
+        let feed = Feed::new(&device, &transform, resources.gallery(&pictures, &device)?)?;
+        let loader = Loader::new(pictures, transform, options)
+            .with_train(kept)
+            .with_shelf(feed.shelf());
         let mut bank = |split: Split, views: u32| {
             let backbone = built.backbone.as_ref()?;
             let key = Key::new(
@@ -134,7 +141,7 @@ impl<'a> Session<'a> {
         Ok(Self {
             optimizer: build_optimizer(&spec.recipe, &built.network)?,
             average: start_average(&spec.recipe, &built.network)?,
-            validation: Validation::new(&loader, val_bank, &device),
+            validation: Validation::new(&loader, val_bank, &feed),
             bank: train_bank,
             loader,
             position: Position::start(&trial.key.id),
@@ -151,6 +158,7 @@ impl<'a> Session<'a> {
             folder,
             built,
             device,
+            feed,
             card,
         })
     }

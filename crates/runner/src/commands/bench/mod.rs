@@ -8,14 +8,14 @@ mod record;
 use std::io::{IsTerminal, stderr};
 
 use graft_data::{Batch, Normalization};
-use graft_model::{Init, ModelError, Network, TransferMode, TransferSpec};
+use graft_model::{Init, ModelError, Network, Precision, TransferMode, TransferSpec};
 use graft_stream::{Purpose, Stream};
-use graft_trainer::{OptimizerSpec, StepBench};
+use graft_trainer::{OptimizerSpec, Recipe, StepBench, device};
 
 use self::{clock::median, record::Record};
 use super::{Answer, summary::model_of, threads};
 use crate::{
-    cli::{BenchArgs, BenchPart, TransferArg},
+    cli::{BenchArgs, BenchPart, PrecisionArg, TransferArg},
     failure::Failure,
 };
 
@@ -39,7 +39,9 @@ pub fn bench(args: &BenchArgs) -> Result<Answer, Failure> {
     let files = wanted(BenchPart::Input)
         .then(|| input::files(args.pictures.as_deref()))
         .transpose()?;
-    let mut record = Record::new(args, spec, size, pool.current_num_threads());
+    let named = device::spread(&args.device).map_err(Failure::bad_input)?;
+    let named = named.into_iter().next().unwrap_or_default();
+    let mut record = Record::new(args, spec, size, pool.current_num_threads(), named);
     pool.install(|| measure_steps(args, &mut record))?;
     if let Some(files) = files {
         say("the input path");
@@ -87,13 +89,19 @@ fn measure_steps(args: &BenchArgs, record: &mut Record) -> Result<(), Failure> {
 fn prepare(args: &BenchArgs, record: &Record) -> Result<StepBench, Failure> {
     let (size, spec) = (record.size, &record.model_spec);
     let bad = |error: ModelError| Failure::bad_input(error);
-    let device = graft_trainer::device::open("cpu").map_err(Failure::bad_input)?;
+    let device = device::open(&args.device).map_err(Failure::bad_input)?;
     let init = Init { seed: 0, repeat: 1 };
     let mut network = Network::build(spec, CLASSES, size, &init, &device).map_err(bad)?;
     let transfer = TransferSpec::of(args.transfer.into());
     network.set_transfer(&transfer).map_err(bad)?;
+    let mut recipe = Recipe::new(1, args.batch_size as usize, OPTIMIZER);
+    recipe.precision = args.precision.into();
+    device::set_precision(&device, &recipe).map_err(Failure::bad_input)?;
+    network.set_precision(recipe.precision);
     let batch = args.batch_size as usize;
-    memory::check(&network.summary(1).map_err(bad)?, batch)?;
+    if device.is_cpu() {
+        memory::check(&network.summary(1).map_err(bad)?, batch)?;
+    }
     let mut draws = Stream::new(0, Purpose::Generate, &[]);
     let batch = Batch {
         pixels: (0..batch * size * size * 3)
@@ -103,8 +111,9 @@ fn prepare(args: &BenchArgs, record: &Record) -> Result<StepBench, Failure> {
         numbers: Vec::new(),
         indices: (0..batch).collect(),
         size,
+        ..Batch::default()
     };
-    StepBench::new(network, &OPTIMIZER, batch, &device).map_err(Failure::some_failed)
+    StepBench::new(network, &recipe, batch, &device).map_err(Failure::some_failed)
 }
 
 impl From<TransferArg> for TransferMode {
@@ -112,6 +121,16 @@ impl From<TransferArg> for TransferMode {
         match transfer {
             TransferArg::FineTune => Self::FineTune,
             TransferArg::Frozen => Self::Frozen,
+        }
+    }
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(precision: PrecisionArg) -> Self {
+        match precision {
+            PrecisionArg::F32 => Self::F32,
+            PrecisionArg::Tf32 => Self::Tf32,
+            PrecisionArg::Bf16 => Self::Bf16,
         }
     }
 }

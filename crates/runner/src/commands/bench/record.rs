@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use graft_model::ModelSpec;
+use graft_model::{ModelSpec, Precision};
 use serde::Serialize;
 use toml::Table;
 
@@ -22,8 +22,9 @@ pub(super) struct Record {
     pub(super) size: usize,
     /// Threads of the steps. The input path is measured on one.
     threads: usize,
-    dtype: &'static str,
-    device: &'static str,
+    /// The numbers that it computes with.
+    dtype: String,
+    device: String,
     forward_ms_per_image: Option<f64>,
     train_step_ms_per_image: Option<f64>,
     /// With decoding, as in the first epoch.
@@ -52,7 +53,13 @@ struct Repeats {
 
 impl Record {
     /// A record without a measurement.
-    pub(super) fn new(args: &BenchArgs, model: ModelSpec, size: usize, threads: usize) -> Self {
+    pub(super) fn new(
+        args: &BenchArgs,
+        model: ModelSpec,
+        size: usize,
+        threads: usize,
+        device: String,
+    ) -> Self {
         Self {
             program: "graft",
             version: env!("CARGO_PKG_VERSION"),
@@ -62,8 +69,8 @@ impl Record {
             batch_size: args.batch_size as usize,
             size,
             threads,
-            dtype: "f32",
-            device: "cpu",
+            dtype: Precision::from(args.precision).to_string(),
+            device,
             forward_ms_per_image: None,
             train_step_ms_per_image: None,
             input_ms_per_image: None,

@@ -3,6 +3,7 @@
 mod closing;
 mod dry_run;
 mod events;
+mod machine;
 mod materials;
 mod outlook;
 mod recorder;
@@ -14,7 +15,6 @@ mod site;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    thread::available_parallelism,
     time::{Duration, Instant},
 };
 
@@ -26,6 +26,7 @@ use graft_trainer::{FeatureCache, Trial};
 pub(super) use self::materials::{Materials, Needs};
 use self::{
     closing::Closing,
+    machine::Machine,
     outlook::outlook,
     recorder::{FailedTrial, Growth, Recorder, blocked_by, record_failure},
     repeats::Repeats,
@@ -62,20 +63,19 @@ pub fn sweep(args: &SweepArgs) -> Result<Answer, Failure> {
         .map(|hours| Duration::from_secs_f64(3600.0 * hours));
     let deadline = hours.map(|hours| Instant::now() + hours);
     let experiment = read_experiment(args)?;
-    graft_trainer::device::open(&args.device).map_err(Failure::bad_input)?;
+    let machine = Machine::of(args)?;
     let offline = folders::is_offline(args.places.offline);
     let data = folders::data(&args.places.data_dir, offline);
     let weights = WeightsFolders::from_env(&args.weights_dir, offline);
-    let cores = available_parallelism().map_or(1, usize::from);
-    let workers = args.jobs.map_or(cores, |jobs| jobs as usize);
     if args.dry_run {
-        return dry_run::dry_run(args, &experiment, &data, &weights, workers);
+        return dry_run::dry_run(args, &experiment, &data, &weights, machine.workers);
     }
     let own = Site::take(&args.places.results_dir, &experiment.name)?;
     let prepared = Materials::gather(&experiment, &data, &weights)
         .and_then(|mut materials| Ok((Plan::new(&experiment, &mut materials)?, materials)))
         .and_then(|(plan, materials)| {
             let folder = |trial: &_| trial_folder(&args.places.results_dir, trial);
+            machine.check(&plan)?;
             let standings = standings(&plan, folder, args.retry_failed)?;
             Ok((plan, materials, standings))
         });
@@ -106,8 +106,7 @@ pub fn sweep(args: &SweepArgs) -> Result<Answer, Failure> {
         plan: &plan,
         materials: &materials,
         sites: &sites,
-        cores,
-        workers,
+        machine,
         deadline,
     };
     run.run_and_report(&standings, repeats)
@@ -145,8 +144,7 @@ struct Run<'a> {
     plan: &'a Plan,
     materials: &'a Materials,
     sites: &'a Sites,
-    cores: usize,
-    workers: usize,
+    machine: Machine,
     /// When to stop, whatever is left to do.
     deadline: Option<Instant>,
 }
@@ -247,11 +245,10 @@ impl Run<'_> {
             }
             return Ok((Tally::default(), Vec::new(), repeats));
         }
-        let workers = self.workers.min(to_run.len());
         eprintln!(
-            "{total} {}, {finished} finished already, {at_once} to run on {workers} {}{}",
+            "{total} {}, {finished} finished already, {at_once} to run on {}{}",
             if total == 1 { "trial" } else { "trials" },
-            if workers == 1 { "worker" } else { "workers" },
+            self.machine.describe(to_run.len()),
             match to_run.len() - at_once {
                 0 => String::new(),
                 more => format!(", and up to {more} more by what comes out"),
@@ -267,10 +264,10 @@ impl Run<'_> {
             ))
         })?;
         let settings = Settings {
-            workers,
-            devices: vec![self.args.device.clone()],
-            all_at_once: true,
-            cores: self.cores,
+            workers: self.machine.workers.min(to_run.len()),
+            devices: self.machine.devices.clone(),
+            all_at_once: self.machine.all_at_once,
+            cores: self.machine.cores,
             worth_moving: WORTH_MOVING,
             fail_fast: self.args.fail_fast,
             deadline: self.deadline,
@@ -403,7 +400,7 @@ impl Run<'_> {
                 .collect(),
             total: repeats.count(),
             finished: finished(standings, repeats),
-            workers: self.workers.min(to_run.len()),
+            workers: self.machine.workers.min(to_run.len()),
             pictures: to_run
                 .iter()
                 .filter_map(|(_, trial)| Some((job_id(trial), pictures(trial)?.train as usize)))

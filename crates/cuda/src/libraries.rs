@@ -1,0 +1,90 @@
+//! The libraries of this process, each loaded once.
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use crate::driver::Driver;
+use crate::search::Search;
+use crate::shared::SharedLibrary;
+use crate::version::Version;
+use crate::{DeviceInfo, Library, LoadError};
+
+/// The toolkit that this program was built with, such as 13000 for 13.0, or 0 where its compiler did not say.
+const TOOLKIT: &str = env!("GRAFT_CUDA_TOOLKIT");
+
+static SEARCH: Mutex<Option<Search>> = Mutex::new(None);
+static LIBRARIES: [OnceLock<Result<SharedLibrary, LoadError>>; Library::ALL.len()] =
+    [const { OnceLock::new() }; Library::ALL.len()];
+
+/// A library, which is looked for at the first call.
+pub(crate) fn get(library: Library) -> Result<&'static SharedLibrary, LoadError> {
+    let shared = LIBRARIES[library as usize].get_or_init(|| {
+        let newest = match library {
+            Library::Driver => None,
+            // Without a driver any will do: what is called will say that there is none.
+            _ => driver().and_then(|driver| driver.version()).ok(),
+        };
+        let mut search = SEARCH.lock().unwrap_or_else(PoisonError::into_inner);
+        let search = search.get_or_insert_with(Search::from_env);
+        search.open(library, newest.map(|version| Version(version).major()))
+    });
+    shared.as_ref().map_err(Clone::clone)
+}
+
+/// The driver.
+fn driver() -> Result<Driver<'static>, LoadError> {
+    get(Library::Driver).map(Driver::new)
+}
+
+/// The driver, started, with at least one GPU.
+fn working_driver() -> Result<Driver<'static>, LoadError> {
+    let driver = driver()?;
+    driver.initialize()?;
+    if driver.count()? == 0 {
+        let visible = std::env::var("CUDA_VISIBLE_DEVICES")
+            .map(|visible| format!("; CUDA_VISIBLE_DEVICES is `{visible}`"));
+        let because = format!("cuDeviceGetCount says 0{}", visible.unwrap_or_default());
+        return Err(LoadError::NoDevice { because });
+    }
+    Ok(driver)
+}
+
+/// See [`crate::load`].
+pub(crate) fn load() -> Result<(), LoadError> {
+    static LOADED: OnceLock<Result<(), LoadError>> = OnceLock::new();
+    let load = || {
+        let driver = working_driver()?;
+        let (known, needed) = (driver.version()?, TOOLKIT.parse().unwrap_or(0));
+        if known < needed {
+            return Err(LoadError::OldDriver {
+                driver: Version(known).to_string(),
+                toolkit: Version(needed).to_string(),
+            });
+        }
+        for library in Library::ALL {
+            match get(library) {
+                Err(error) if library != Library::Nvrtc => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    };
+    LOADED.get_or_init(load).clone()
+}
+
+/// See [`crate::has_device`].
+pub(crate) fn has_device() -> bool {
+    working_driver().is_ok()
+}
+
+/// See [`crate::devices`].
+pub(crate) fn devices() -> Result<Vec<DeviceInfo>, LoadError> {
+    let driver = working_driver()?;
+    (0..driver.count()?)
+        .map(|ordinal| driver.device(ordinal))
+        .collect()
+}
+
+/// See [`crate::driver_version`].
+pub(crate) fn driver_version() -> Result<Version, LoadError> {
+    driver()?.version().map(Version)
+}
