@@ -1,4 +1,5 @@
-//! Compiles the CUDA kernels to one PTX module, where the feature `cuda` is on.
+//! Compiles the CUDA kernels to one module, where the feature `cuda` is on: to PTX, which drivers compile on for any newer GPU,
+//! and to machine code for the generations that there are, so that nobody waits for that.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,9 @@ use std::process::Command;
 use std::{env, fs};
 
 /// The oldest GPUs that the module runs on, as nvcc's `compute_…`; drivers compile it on for newer ones.
-const OLDEST: &str = "80";
+const OLDEST: u32 = 80;
+/// What machine code is made for, as far as nvcc knows it: the first of each generation, whose code the others run as well.
+const GENERATIONS: [u32; 4] = [80, 90, 100, 120];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
@@ -36,13 +39,47 @@ fn compile() {
     }
     let source = out.join("graft.cu");
     fs::write(&source, all).expect("OUT_DIR can be written to");
-    let capability = env::var("GRAFT_CUDA_COMPUTE_CAP").unwrap_or_else(|_| OLDEST.into());
+    let oldest = env::var("GRAFT_CUDA_COMPUTE_CAP").map_or(OLDEST, |text| {
+        text.parse()
+            .expect("GRAFT_CUDA_COMPUTE_CAP is a number such as 80")
+    });
     let ptx = out.join("graft.ptx");
     let kind = ["--ptx", "-std=c++17", "-O3"];
-    run(&kind, &format!("-arch=compute_{capability}"), &source, &ptx);
-    // What the driver will do when the program runs: only here is it seen that a kernel takes more than a GPU has.
-    let machine = format!("-arch=sm_{capability}");
-    run(&["--cubin"], &machine, &ptx, &out.join("graft.cubin"));
+    run(&kind, &format!("-arch=compute_{oldest}"), &source, &ptx);
+    // What a driver would do with the PTX: only here is it seen that a kernel takes more than a GPU has.
+    let known = known_machines();
+    let mut machines: Vec<u32> = GENERATIONS
+        .into_iter()
+        .filter(|machine| *machine > oldest && known.contains(machine))
+        .collect();
+    machines.insert(0, oldest);
+    std::thread::scope(|scope| {
+        for machine in &machines {
+            let (ptx, cubin) = (&ptx, out.join(format!("graft-{machine}.cubin")));
+            scope.spawn(move || run(&["--cubin"], &format!("-arch=sm_{machine}"), ptx, &cubin));
+        }
+    });
+    let mut images = String::from("&[\n");
+    for machine in machines {
+        let file = out.join(format!("graft-{machine}.cubin"));
+        let file = file.display().to_string();
+        writeln!(
+            images,
+            "    ({machine}, include_bytes!({file:?}) as &[u8]),"
+        )
+        .expect("a string takes everything");
+    }
+    images.push_str("]\n");
+    fs::write(out.join("images.rs"), images).expect("OUT_DIR can be written to");
+}
+
+/// The numbers of all `sm_…` that nvcc makes machine code for.
+fn known_machines() -> Vec<u32> {
+    let listed = Command::new(nvcc()).arg("--list-gpu-code").output();
+    let listed = listed.map(|run| String::from_utf8_lossy(&run.stdout).into_owned());
+    let listed = listed.unwrap_or_default();
+    let numbers = listed.lines().filter_map(|line| line.strip_prefix("sm_"));
+    numbers.filter_map(|number| number.parse().ok()).collect()
 }
 
 /// Lets nvcc make `to` from `from`.

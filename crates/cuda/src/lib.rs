@@ -13,6 +13,8 @@
 ))]
 compile_error!("graft's feature `cuda` is for Linux on x86-64 and 64-bit Arm; build without it");
 
+use std::ffi::OsString;
+
 mod error;
 mod version;
 
@@ -20,6 +22,9 @@ mod version;
 #[cfg(any(feature = "cuda", all(test, target_os = "linux")))]
 #[cfg_attr(not(feature = "cuda"), allow(dead_code))]
 mod driver;
+#[cfg(any(feature = "cuda", all(test, target_os = "linux")))]
+#[cfg_attr(not(feature = "cuda"), allow(dead_code))]
+mod files;
 #[cfg(feature = "cuda")]
 mod libraries;
 #[cfg(any(feature = "cuda", all(test, target_os = "linux")))]
@@ -54,7 +59,7 @@ pub struct DeviceInfo {
 }
 
 /// Loads all that is needed to compute on a GPU, once: the driver, which must see a GPU and know the CUDA that this program was built
-/// with, cuBLAS, cuRAND and cuDNN. To be called before anything else that needs them. Later calls answer as the first did.
+/// with, cuBLAS and cuDNN; cuRAND and NVRTC if they are there. To be called before anything else that needs them. Later calls answer as the first did.
 ///
 /// # Errors
 /// When something is missing: what, where it was looked for, and how to get it or do without.
@@ -63,6 +68,26 @@ pub fn load() -> Result<(), LoadError> {
     return libraries::load();
     #[cfg(not(feature = "cuda"))]
     Err(LoadError::NotBuilt)
+}
+
+/// Whether [`load`] would find everything. The driver is loaded; of the other libraries, which are large, only the files are looked at.
+///
+/// # Errors
+/// As [`load`], but for what only shows when whole libraries are loaded.
+pub fn find() -> Result<(), LoadError> {
+    #[cfg(feature = "cuda")]
+    return libraries::find();
+    #[cfg(not(feature = "cuda"))]
+    Err(LoadError::NotBuilt)
+}
+
+/// A variable and its value that tell other processes where this one has found Python's packages with libraries in them, so that they
+/// need not ask Python again; none if it had not to.
+pub fn found() -> Option<(String, OsString)> {
+    #[cfg(feature = "cuda")]
+    return libraries::found();
+    #[cfg(not(feature = "cuda"))]
+    None
 }
 
 /// Whether there is a driver with a GPU. Quiet and fast where there is none.

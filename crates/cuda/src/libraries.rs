@@ -1,5 +1,6 @@
 //! The libraries of this process, each loaded once.
 
+use std::ffi::OsString;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::driver::Driver;
@@ -23,11 +24,15 @@ pub(crate) fn get(library: Library) -> Result<&'static SharedLibrary, LoadError>
             // Without a driver any will do: what is called will say that there is none.
             _ => driver().and_then(|driver| driver.version()).ok(),
         };
-        let mut search = SEARCH.lock().unwrap_or_else(PoisonError::into_inner);
-        let search = search.get_or_insert_with(Search::from_env);
-        search.open(library, newest.map(|version| Version(version).major()))
+        let newest = newest.map(|version| Version(version).major());
+        with_search(|search| search.open(library, newest))
     });
     shared.as_ref().map_err(Clone::clone)
+}
+
+fn with_search<T>(ask: impl FnOnce(&Search) -> T) -> T {
+    let mut search = SEARCH.lock().unwrap_or_else(PoisonError::into_inner);
+    ask(search.get_or_insert_with(Search::from_env))
 }
 
 /// The driver.
@@ -48,27 +53,68 @@ fn working_driver() -> Result<Driver<'static>, LoadError> {
     Ok(driver)
 }
 
+/// The driver, started, with at least one GPU, if it knows the CUDA that this program was built with.
+fn fitting_driver() -> Result<Driver<'static>, LoadError> {
+    let driver = working_driver()?;
+    let (known, needed) = (driver.version()?, TOOLKIT.parse().unwrap_or(0));
+    if known < needed {
+        return Err(LoadError::OldDriver {
+            driver: Version(known).to_string(),
+            toolkit: Version(needed).to_string(),
+        });
+    }
+    Ok(driver)
+}
+
+/// Whether the program does without a library that is nowhere. A file that the user named has to be whole.
+pub(crate) fn is_dispensable(library: Library, error: &LoadError) -> bool {
+    match library {
+        Library::Nvrtc => true,
+        Library::Curand => matches!(error, LoadError::NoLibrary { .. }),
+        _ => false,
+    }
+}
+
 /// See [`crate::load`].
 pub(crate) fn load() -> Result<(), LoadError> {
     static LOADED: OnceLock<Result<(), LoadError>> = OnceLock::new();
     let load = || {
-        let driver = working_driver()?;
-        let (known, needed) = (driver.version()?, TOOLKIT.parse().unwrap_or(0));
-        if known < needed {
-            return Err(LoadError::OldDriver {
-                driver: Version(known).to_string(),
-                toolkit: Version(needed).to_string(),
-            });
-        }
+        fitting_driver()?;
         for library in Library::ALL {
             match get(library) {
-                Err(error) if library != Library::Nvrtc => return Err(error),
+                Err(error) if !is_dispensable(library, &error) => return Err(error),
                 _ => {}
             }
         }
         Ok(())
     };
     LOADED.get_or_init(load).clone()
+}
+
+/// See [`crate::find`].
+pub(crate) fn find() -> Result<(), LoadError> {
+    static FOUND: OnceLock<Result<(), LoadError>> = OnceLock::new();
+    let find = || {
+        let newest = Version(fitting_driver()?.version()?).major();
+        for library in Library::ALL {
+            let is_there = with_search(|search| search.find(library, Some(newest)));
+            if library == Library::Driver || is_there {
+                continue;
+            }
+            // Loading it shows what is wrong, or that the system finds it somewhere else.
+            match get(library) {
+                Err(error) if !is_dispensable(library, &error) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    };
+    FOUND.get_or_init(find).clone()
+}
+
+/// See [`crate::found`].
+pub(crate) fn found() -> Option<(String, OsString)> {
+    with_search(Search::found)
 }
 
 /// See [`crate::has_device`].

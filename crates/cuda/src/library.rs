@@ -13,7 +13,8 @@ pub(crate) enum Library {
     CublasLt = 1,
     /// Products of matrices.
     Cublas = 2,
-    /// Random numbers. Graft draws its own, but candle opens a generator for each device.
+    /// Random numbers. Graft draws its own, but candle opens a generator for each device; where the library is missing, a stand-in
+    /// is what it opens.
     Curand = 3,
     /// The compiler for kernels. Nothing here calls it: cuDNN does for some of its convolutions, if it is there.
     Nvrtc = 4,
@@ -63,10 +64,8 @@ impl Library {
     /// How to get all libraries but the driver's.
     pub(crate) fn install(newest: Option<u32>) -> String {
         let packages = match newest {
-            Some(12) => {
-                "nvidia-cudnn-cu12 nvidia-cublas-cu12 nvidia-curand-cu12 nvidia-cuda-nvrtc-cu12"
-            }
-            _ => "nvidia-cudnn-cu13 nvidia-cublas nvidia-curand nvidia-cuda-nvrtc",
+            Some(12) => "nvidia-cudnn-cu12 nvidia-cublas-cu12 nvidia-cuda-nvrtc-cu12",
+            _ => "nvidia-cudnn-cu13 nvidia-cublas nvidia-cuda-nvrtc",
         };
         format!(
             "`pip install {packages}` for the `python3` on PATH, or name their folders in GRAFT_CUDA_LIBRARIES"
@@ -107,5 +106,8 @@ mod tests {
         assert_eq!(Library::Cudnn.names(Some(12)), ["libcudnn.so.9"]);
         assert!(Library::install(Some(12)).contains("nvidia-cublas-cu12"));
         assert!(!Library::install(Some(13)).contains("cu12"));
+        for newest in [Some(12), Some(13), None] {
+            assert!(!Library::install(newest).contains("curand"));
+        }
     }
 }

@@ -6,11 +6,15 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::files::{is_library, known_to_loader};
 use crate::shared::SharedLibrary;
 use crate::{Library, LoadError};
 
 /// The variable that names folders to look in first, separated by colons.
 pub(crate) const VARIABLE: &str = "GRAFT_CUDA_LIBRARIES";
+
+/// The variable in which a process tells those that it starts which of the folders of Python's packages have libraries.
+const WHEELS: &str = "GRAFT_CUDA_WHEELS";
 
 /// Where drivers lie that the system's loader does not know: containers, WSL, NixOS.
 const DRIVER_FOLDERS: [&str; 4] = [
@@ -35,6 +39,8 @@ pub(crate) struct Search {
     environment: Option<PathBuf>,
     /// `PATH`, for `python3`; `None` for no Python.
     path: Option<OsString>,
+    /// The folders of `LD_LIBRARY_PATH`, for those who only look.
+    system: Vec<PathBuf>,
     /// The folders of PyTorch's wheels, once they have been looked for.
     wheels: OnceCell<Vec<PathBuf>>,
 }
@@ -53,8 +59,37 @@ impl Search {
             toolkits: homes.chain([PathBuf::from("/usr/local/cuda")]).collect(),
             environment: folder("VIRTUAL_ENV"),
             path: env::var_os("PATH"),
-            wheels: OnceCell::new(),
+            system: split(env::var_os("LD_LIBRARY_PATH").as_deref()),
+            wheels: env::var_os(WHEELS)
+                .map_or_else(OnceCell::new, |told| OnceCell::from(split(Some(&told)))),
         }
+    }
+
+    /// The wheels' folders, if they were looked for, as [`Search::from_env`] of another process takes them.
+    pub(crate) fn found(&self) -> Option<(String, OsString)> {
+        let folders = env::join_paths(self.wheels.get()?).ok()?;
+        Some((WHEELS.to_owned(), folders))
+    }
+
+    /// Whether [`Search::open`] would find a whole file of a library, without loading it. False where that is not sure.
+    pub(crate) fn find(&self, library: Library, newest: Option<u32>) -> bool {
+        let names = library.names(newest);
+        let in_folder = |folder: &PathBuf| {
+            let files = names.iter().map(|name| folder.join(name));
+            let mut files = files.filter(|file| file.exists());
+            files.next().map(|file| is_library(&file))
+        };
+        let named = self.named.iter().find_map(in_folder);
+        if let Some(is_whole) = named {
+            return is_whole;
+        }
+        let is_known = |name: &String| {
+            let files = self.system.iter().map(|folder| folder.join(name));
+            files
+                .chain(known_to_loader(name))
+                .any(|file| is_library(&file))
+        };
+        names.iter().any(is_known) || self.usual(library).iter().find_map(in_folder) == Some(true)
     }
 
     /// Loads a library: from the folders of `GRAFT_CUDA_LIBRARIES`, from wherever the system finds it, and from the usual

@@ -74,6 +74,11 @@ unsafe extern "C" {
     fn cudnnGetErrorString(status: c_int) -> *const c_char;
     fn cuMemAlloc_v2(address: *mut u64, bytes: usize) -> c_int;
     fn cudaLaunchKernel() -> c_int;
+    fn curandCreateGenerator(generator: *mut usize, kind: c_int) -> c_int;
+    fn curandSetStream(generator: usize, stream: usize) -> c_int;
+    fn curandSetPseudoRandomGeneratorSeed(generator: usize, seed: u64) -> c_int;
+    fn curandGenerateUniform(generator: usize, to: *mut f32, count: usize) -> c_int;
+    fn curandDestroyGenerator(generator: usize) -> c_int;
     fn __cudaRegisterFatBinary(binary: *const u8) -> *const u8;
 }
 
@@ -196,6 +201,87 @@ fn all_there_is_loaded() {
         text.contains("there is no GPU 2: 2 were found: cuda:0 is Fake A, cuda:1 is Fake B"),
         "{text}"
     );
+}
+
+#[test]
+#[ignore = "run by others, in a process of its own"]
+fn opens_a_generator() {
+    let mut generator = 0;
+    // SAFETY: the types in curand.h.
+    unsafe {
+        assert_eq!(curandCreateGenerator(&raw mut generator, 100), 0);
+        assert_ne!(generator, 0);
+        assert_eq!(curandSetStream(generator, 0), 0);
+        assert_eq!(curandSetPseudoRandomGeneratorSeed(generator, 7), 0);
+        assert_eq!(
+            curandGenerateUniform(generator, std::ptr::null_mut(), 4),
+            101
+        );
+        assert_eq!(curandDestroyGenerator(generator), 0);
+    }
+}
+
+#[test]
+fn random_numbers_may_be_missing() {
+    let Some(folder) = libraries(&["libcurand.so.10"]) else {
+        return;
+    };
+    // A machine that has the library takes its own.
+    if known_elsewhere("libcurand.so.10") {
+        return;
+    }
+    let text = loading(folder.path(), &[]);
+    assert!(text.contains("loaded: ["), "{text}");
+    let output = in_process("opens_a_generator", folder.path(), &[]);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{text}");
+    assert!(!text.contains("curand"), "nothing is said of it: {text}");
+    // A broken one that was named is an error.
+    fs::write(folder.path().join("libcurand.so.10"), "no library").unwrap();
+    let text = loading(folder.path(), &[]);
+    assert!(text.contains("GRAFT_CUDA_LIBRARIES: "), "{text}");
+    assert!(text.contains("libcurand.so.10"), "{text}");
+}
+
+#[test]
+fn files_are_found_without_loading_them() {
+    let Some(folder) = libraries(&[]) else {
+        return;
+    };
+    let output = in_process("prints_what_find_says", folder.path(), &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("found\n"), "{text}");
+    // Those of these files that were loaded.
+    assert!(text.contains("loaded libcuda.so.1\n"), "{text}");
+    assert_eq!(text.matches("loaded lib").count(), 1, "{text}");
+    fs::write(folder.path().join("libcudnn.so.9"), "no library").unwrap();
+    let output = in_process("prints_what_find_says", folder.path(), &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("GRAFT_CUDA_LIBRARIES: "), "{text}");
+    assert!(text.contains("libcudnn.so.9"), "{text}");
+}
+
+#[test]
+#[ignore = "run by others, in a process of its own"]
+fn prints_what_find_says() {
+    match graft_cuda::find() {
+        Ok(()) => println!("found"),
+        Err(error) => println!("{error}"),
+    }
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    for (name, _) in FILES {
+        if maps.contains(&format!("/{name}\n")) {
+            println!("loaded {name}");
+        }
+    }
+}
+
+/// Whether the system's loader finds a library that is not among those of the test.
+fn known_elsewhere(name: &str) -> bool {
+    fs::read("/etc/ld.so.cache").is_ok_and(|cache| {
+        let name = name.as_bytes();
+        cache.windows(name.len()).any(|text| text == name)
+    })
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub struct Pass<'a> {
     dropout: Option<Draws>,
     batch_statistics: bool,
     auxiliaries: Option<&'a RefCell<Vec<Auxiliary>>>,
+    dropped: Option<&'a RefCell<Vec<u64>>>,
     trace: Option<&'a Trace>,
 }
 
@@ -39,6 +40,7 @@ impl<'a> Pass<'a> {
             dropout,
             batch_statistics: true,
             auxiliaries: None,
+            dropped: None,
             trace: None,
         }
     }
@@ -50,6 +52,7 @@ impl<'a> Pass<'a> {
             dropout: None,
             batch_statistics: false,
             auxiliaries: None,
+            dropped: None,
             trace: None,
         }
     }
@@ -66,6 +69,9 @@ impl<'a> Pass<'a> {
 
     /// The key of the mask of dropout layer `layer`; `None` if nothing is dropped.
     pub fn dropout_key(&self, layer: u64) -> Option<u64> {
+        if let (Some(_), Some(dropped)) = (self.dropout, self.dropped) {
+            dropped.borrow_mut().push(layer);
+        }
         self.dropout.map(|Draws { seed, repeat, step }| {
             stream_key(seed, Purpose::Dropout, &[repeat, step, layer])
         })
@@ -76,6 +82,15 @@ impl<'a> Pass<'a> {
     pub fn with_auxiliaries(self, found: &'a RefCell<Vec<Auxiliary>>) -> Self {
         Self {
             auxiliaries: Some(found),
+            ..self
+        }
+    }
+
+    /// The same pass, which notes the dropout layers that ask for a key.
+    #[must_use]
+    pub fn with_dropped(self, dropped: &'a RefCell<Vec<u64>>) -> Self {
+        Self {
+            dropped: Some(dropped),
             ..self
         }
     }

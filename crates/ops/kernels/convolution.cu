@@ -1,6 +1,6 @@
-// What convolutions and linear layers need beside cuDNN and cuBLAS: biases, and convolutions in groups of single channels,
-// or of any size for which cuDNN has nothing.
+// What convolutions and linear layers need beside cuDNN and cuBLAS: biases, and convolutions in groups of single channels.
 #include "columns.cuh"
+#include "convolution.cuh"
 
 // y += bias for each row of c numbers.
 template <typename T, int V> struct AddBias {
@@ -48,12 +48,6 @@ extern "C" __global__ void finish_column_sums(const double *partial, Index chunk
     if (threadIdx.y == 0 && channel < c) sums[channel] = (float)first;
 }
 
-// A convolution of maps (n, height, width, channels) with a weight (outputs, channels / groups, kernel_y, kernel_x).
-struct Convolution {
-    Index n, height, width, channels, out_height, out_width, outputs, groups;
-    Index kernel_y, kernel_x, stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x;
-};
-
 // A channel of a pixel of maps (n, rows, columns, c).
 struct Spot {
     Index n, y, x, c;
@@ -90,14 +84,6 @@ __device__ void grouped_forward(const T *x, const float *weight, const float *bi
         }
         y[i] = narrow<T>(bias ? sum + bias[at.c] : sum);
     }
-}
-
-// The place of the output at which element k of the kernel meets `place` of the input, or −1.
-__device__ inline Index output_at(Index place, Index k, Index stride, Index padding, Index dilation, Index outputs) {
-    const Index from = place + padding - k * dilation;
-    if (from < 0) return -1;
-    const Index output = quotient(from, stride);
-    return output * stride == from && output < outputs ? output : -1;
 }
 
 template <typename T>

@@ -21,8 +21,12 @@ __device__ inline void philox(unsigned long long key, unsigned long long block, 
     words[3] = c3;
 }
 
-// Element i is kept, and scaled, if word i of the stream is at least p of the way from 0 to 2³².
-template <typename T> __device__ void dropout(const T *x, T *y, Index n, unsigned long long key, float p, float scale) {
+// Element i is kept, and scaled, if word i of the stream is at least p of the way from 0 to 2³². The key is that in `place`
+// where there is one: a recorded launch finds another there each time.
+template <typename T>
+__device__ void dropout(const T *x, T *y, Index n, const unsigned long long *place, unsigned long long key, float p,
+                        float scale) {
+    if (place) key = *place;
     const Index blocks = (n + 3) / 4;
     for (Index block = thread_index(); block < blocks; block += thread_count()) {
         uint32_t words[4];
@@ -37,9 +41,9 @@ template <typename T> __device__ void dropout(const T *x, T *y, Index n, unsigne
 }
 
 #define DEFINE(SUFFIX, T)                                                                                       \
-    extern "C" __global__ void dropout_##SUFFIX(const T *x, T *y, Index n, unsigned long long key, float p,     \
-                                                float scale) {                                                  \
-        dropout(x, y, n, key, p, scale);                                                                        \
+    extern "C" __global__ void dropout_##SUFFIX(const T *x, T *y, Index n, const unsigned long long *place,     \
+                                                unsigned long long key, float p, float scale) {                 \
+        dropout(x, y, n, place, key, p, scale);                                                                 \
     }
 FOR_F32_AND_BF16(DEFINE)
 #undef DEFINE

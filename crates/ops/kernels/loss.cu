@@ -38,10 +38,21 @@ template <typename T> __device__ void softmax(const T *logits, float *y, Index n
 }
 
 // What each row adds to the loss, and the gradient of the logits if it is wanted. `weights` of the classes may be missing;
-// `share` is one over the sum of the weights of all labels.
+// `share` is one over the sum of the weights of all labels, or below 0 for that to be formed here.
 template <typename T>
 __device__ void cross_entropy(const T *logits, const uint32_t *labels, const double *weights, double smoothing,
                               double share, Index n, Index k, double *losses, T *gradient) {
+    __shared__ double formed;
+    if (share < 0) {
+        if (threadIdx.x == 0) {
+            // In the order of the CPU.
+            double sum = 0;
+            for (Index row = 0; row < n; row++) sum += weights[labels[row]];
+            formed = sum > 0 ? 1.0 / sum : 0.0;
+        }
+        __syncthreads();
+        share = formed;
+    }
     for (Index row = blockIdx.x; row < n; row += gridDim.x) {
         const T *in = logits + row * k;
         const Index label = labels[row];

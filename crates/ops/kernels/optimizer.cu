@@ -110,6 +110,13 @@ struct Lerp {
 
 extern "C" __global__ void lerp_items(Items items, float share) { update<2>(items.item[blockIdx.y], Lerp{share}); }
 
+// Arrays: target, source.
+struct Copy {
+    __device__ void operator()(float (&x)[2]) const { x[0] = x[1]; }
+};
+
+extern "C" __global__ void copy_items(Items items) { update<2>(items.item[blockIdx.y], Copy{}); }
+
 // Arrays: gradient. It is multiplied with the factor on the device.
 struct Times {
     float factor;

@@ -154,6 +154,14 @@ pub struct Gradients {
 }
 
 impl Gradients {
+    /// Gradients from elsewhere: those of each first tensor, which nobody else may see.
+    pub fn of(all: impl IntoIterator<Item = (TensorId, Tensor)>) -> Self {
+        let owned = |(id, tensor)| (id, Grad::owned(tensor));
+        Self {
+            grads: all.into_iter().map(owned).collect(),
+        }
+    }
+
     /// The gradient with respect to the variable `t`, of its shape, or none if the loss does not depend on it.
     pub fn get(&self, t: &Tensor) -> Option<&Tensor> {
         self.grads.get(&t.id()).map(Grad::tensor)

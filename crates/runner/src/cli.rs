@@ -430,6 +430,9 @@ pub struct BenchArgs {
     /// The numbers that the steps compute with: f32, or tf32 or bf16 on a GPU
     #[arg(long, value_name = "NUMBERS", default_value = "f32")]
     pub precision: PrecisionArg,
+    /// Whether a GPU may only use what gives the same bits every time, as trials do unless their recipe says otherwise
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub deterministic: bool,
     /// Folder with JPEG files to measure the input path with [default: made-up pictures]
     #[arg(long, value_name = "DIR")]
     pub pictures: Option<PathBuf>,

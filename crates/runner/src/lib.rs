@@ -8,4 +8,5 @@ pub mod interrupt;
 pub mod plan;
 pub mod progress;
 pub mod schedule;
+mod threads;
 pub mod worker;

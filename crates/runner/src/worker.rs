@@ -24,6 +24,7 @@ use serde_json::Value;
 use crate::{
     interrupt,
     schedule::{End, FromWorker, ToWorker},
+    threads,
 };
 
 /// How often at most a worker tells of a step.
@@ -52,11 +53,16 @@ impl Wishes {
     }
 }
 
-/// A trial that was handed over.
-struct Order {
-    threads: usize,
-    device: String,
-    trial: Value,
+/// What a worker is to do next.
+enum Order {
+    /// A trial that was handed over.
+    Run {
+        threads: usize,
+        device: String,
+        trial: Value,
+    },
+    /// To open a device.
+    Prepare { device: String },
 }
 
 /// Runs trials until stdin ends or says stop.
@@ -87,12 +93,17 @@ fn listen(orders: Sender<Order>, wishes: &Wishes) {
                 device,
                 trial,
             }) => {
-                let order = Order {
+                let order = Order::Run {
                     threads,
                     device,
                     trial,
                 };
                 if orders.send(order).is_err() {
+                    return;
+                }
+            }
+            Ok(ToWorker::Prepare { device }) => {
+                if orders.send(Order::Prepare { device }).is_err() {
                     return;
                 }
             }
@@ -128,67 +139,86 @@ fn work(orders: &Receiver<Order>, wishes: &Wishes) -> io::Result<()> {
         if wishes.is_stop() {
             break;
         }
-        // A wish that was meant for the trial before.
-        wishes.give_back.store(false, Ordering::Relaxed);
-        tell(&FromWorker::Started)?;
-        let end = run_order(order, &mut resources, &mut pools, wishes);
-        tell(&FromWorker::Ended { end })?;
+        match order {
+            Order::Prepare { device } => {
+                // What can't be opened is the error of the trial that follows.
+                drop(device::open(&device));
+                tell(&FromWorker::Ready)?;
+            }
+            Order::Run {
+                threads,
+                device,
+                trial,
+            } => {
+                // A wish that was meant for the trial before.
+                wishes.give_back.store(false, Ordering::Relaxed);
+                tell(&FromWorker::Started)?;
+                let end = match read_trial(trial, threads, device) {
+                    Ok(trial) => run_on(&trial, &mut resources, &mut pools, wishes),
+                    Err(end) => end,
+                };
+                tell(&FromWorker::Ended { end })?;
+            }
+        }
     }
     Ok(())
 }
 
-fn run_order(
-    order: Order,
+/// The trial of an order, to be computed on `device` with so many threads.
+fn read_trial(trial: Value, threads: usize, device: String) -> Result<Trial, End> {
+    let mut trial: Trial = serde_json::from_value(trial).map_err(|error| End::Failed {
+        error: format!("the worker can't read the trial: {error}"),
+    })?;
+    // Preparing batches takes less time than training on them, but for frozen backbones.
+    trial.loader_threads = threads;
+    trial.device = device;
+    Ok(trial)
+}
+
+/// Runs a trial on as many threads as prepare its batches. On a GPU one thread tells it what to do, the same for all trials: what
+/// has been opened, loaded and chosen there is a thread's own.
+fn run_on(
+    trial: &Trial,
     resources: &mut Resources,
     pools: &mut BTreeMap<usize, ThreadPool>,
     wishes: &Wishes,
 ) -> End {
-    let mut trial: Trial = match serde_json::from_value(order.trial) {
-        Ok(trial) => trial,
-        Err(error) => {
-            return End::Failed {
-                error: format!("the worker can't read the trial: {error}"),
-            };
-        }
-    };
-    // Preparing batches takes less time than training on them, but for frozen backbones.
-    trial.loader_threads = order.threads;
-    trial.device = order.device;
-    let pool = match pools.entry(order.threads) {
+    let on_cpu = trial.device == "cpu";
+    let threads = if on_cpu { trial.loader_threads } else { 1 };
+    let pool = match pools.entry(threads) {
         std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
-        std::collections::btree_map::Entry::Vacant(entry) => {
-            match rayon::ThreadPoolBuilder::new()
-                .num_threads(order.threads)
-                .build()
-            {
-                Ok(pool) => entry.insert(pool),
-                Err(error) => {
-                    return End::Failed {
-                        error: format!("can't start {} threads: {error}", order.threads),
-                    };
-                }
+        std::collections::btree_map::Entry::Vacant(entry) => match threads::build(threads) {
+            Ok(pool) => entry.insert(pool),
+            Err(error) => {
+                return End::Failed {
+                    error: format!("can't start {threads} threads: {error}"),
+                };
             }
-        }
+        },
     };
-    let mut observer = PipeObserver::new(&trial, wishes.clone());
-    match pool.install(|| run_trial(&trial, resources, &mut observer)) {
+    let mut observer = PipeObserver::new(trial, wishes.clone());
+    match pool.install(|| run_trial(trial, resources, &mut observer)) {
         Ok(outcome) => outcome.into(),
         Err(error) => {
-            let message = error.to_string();
-            observer.log(&message);
-            if error.is_out_of_memory() {
-                End::OutOfMemory { error: message }
-            } else if is_disk_full(&error) {
-                End::DiskFull { error: message }
-            } else if let TrainError::Record(error) = error {
-                End::Unrecorded {
-                    error: message,
-                    in_use: matches!(error, RecordError::Locked { .. }),
-                }
-            } else {
-                End::Failed { error: message }
-            }
+            observer.log(&error.to_string());
+            how_it_failed(error)
         }
+    }
+}
+
+fn how_it_failed(error: TrainError) -> End {
+    let message = error.to_string();
+    if error.is_out_of_memory() || error.may_be_out_of_memory() {
+        End::OutOfMemory { error: message }
+    } else if is_disk_full(&error) {
+        End::DiskFull { error: message }
+    } else if let TrainError::Record(error) = error {
+        End::Unrecorded {
+            error: message,
+            in_use: matches!(error, RecordError::Locked { .. }),
+        }
+    } else {
+        End::Failed { error: message }
     }
 }
 

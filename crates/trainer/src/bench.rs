@@ -9,8 +9,9 @@ use crate::{
     Recipe, TrainError,
     inputs::{Example, Input},
     optimizer::{self, Optimizer},
+    recorder::Recorder,
     session::input,
-    step::{Draws, step},
+    step::{Draws, Trained, step},
     targets::Targets,
 };
 
@@ -18,6 +19,7 @@ use crate::{
 pub struct StepBench {
     network: Network,
     optimizer: Box<dyn Optimizer>,
+    recorder: Recorder,
     example: Example,
     recipe: Recipe,
     steps: u64,
@@ -48,6 +50,7 @@ impl StepBench {
                 targets,
                 mixed: None,
             },
+            recorder: Recorder::new(device, recipe),
             network,
             recipe: recipe.clone(),
             steps: 0,
@@ -63,10 +66,19 @@ impl StepBench {
             epoch: 1,
             step: self.steps,
         };
-        let optimizer = self.optimizer.as_mut();
+        let trained = Trained {
+            network: &self.network,
+            optimizer: self.optimizer.as_mut(),
+            recorder: &mut self.recorder,
+        };
         let (recipe, lr) = (&self.recipe, self.recipe.optimizer.lr());
-        let found = step(&self.network, optimizer, recipe, &self.example, draws, lr)?;
+        let found = step(trained, recipe, &self.example, draws, lr)?;
         Ok(found.read()?.loss)
+    }
+
+    /// Whether the steps of now are replayed from a recording.
+    pub fn is_recorded(&self) -> bool {
+        self.recorder.proven() > 0
     }
 
     /// A forward pass as in validation: no gradients, running statistics.

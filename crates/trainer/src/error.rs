@@ -56,23 +56,147 @@ pub enum TrainError {
 impl TrainError {
     /// Whether the device's memory did not suffice.
     pub fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::OutOfMemory { .. })
+            || self
+                .of_device()
+                .is_some_and(|text| says(&text, OUT_OF_MEMORY))
+    }
+
+    /// Whether it is an error that CUDA's libraries give for want of memory too, when they are opened or load kernels. It then
+    /// passes when fewer trials are on the device.
+    pub fn may_be_out_of_memory(&self) -> bool {
+        !self.is_out_of_memory() && self.of_device().is_some_and(|text| says(&text, PERHAPS))
+    }
+
+    /// What is said where a device may be at fault.
+    fn of_device(&self) -> Option<String> {
         match self {
-            Self::OutOfMemory { .. } => true,
-            Self::Tensor(error) => tells_of_memory(&error.to_string()),
-            Self::Model(error) => tells_of_memory(&error.to_string()),
-            _ => false,
+            Self::Tensor(error) => Some(error.to_string()),
+            Self::Model(error) => Some(error.to_string()),
+            Self::Device { reason, .. } => Some(reason.clone()),
+            _ => None,
         }
     }
 }
 
-/// Whether this is what CUDA's driver, cuBLAS or cuDNN say when there is no memory left. candle hands on their words alone.
-fn tells_of_memory(text: &str) -> bool {
-    [
-        "CUDA_ERROR_OUT_OF_MEMORY",
-        "CUBLAS_STATUS_ALLOC_FAILED",
-        "CUDNN_STATUS_ALLOC_FAILED",
-        "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
-    ]
-    .iter()
-    .any(|word| text.contains(word))
+/// What CUDA's driver and libraries say when there is no memory left. candle hands on their words alone.
+const OUT_OF_MEMORY: &[&str] = &[
+    "CUDA_ERROR_OUT_OF_MEMORY",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    "CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED",
+    "CURAND_STATUS_ALLOCATION_FAILED",
+];
+
+/// What they say for want of memory and for other reasons.
+const PERHAPS: &[&str] = &[
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUBLAS_STATUS_INTERNAL_ERROR",
+    "CUDNN_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_INTERNAL_ERROR",
+    "CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER",
+    "CURAND_STATUS_INITIALIZATION_FAILED",
+    "CURAND_STATUS_INTERNAL_ERROR",
+];
+
+fn says(text: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| text.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(reason: &str) -> TrainError {
+        TrainError::Device {
+            device: "cuda:0".to_owned(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    fn tensor(text: &str) -> TrainError {
+        TrainError::Tensor(candle_core::Error::Msg(text.to_owned()).bt())
+    }
+
+    #[test]
+    fn libraries_tell_of_memory_wherever_they_find_none() {
+        for word in OUT_OF_MEMORY {
+            let text = format!("GPU 0 can't be opened: SomeError({word}, \"words\")");
+            for error in [device(&text), tensor(&text)] {
+                assert!(error.is_out_of_memory(), "{error}");
+            }
+        }
+        for word in PERHAPS {
+            let error = device(&format!("CudnnError({word})"));
+            assert!(
+                error.may_be_out_of_memory() && !error.is_out_of_memory(),
+                "{error}"
+            );
+        }
+        let text = "DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"an illegal memory access\")";
+        for error in [
+            device(text),
+            tensor(text),
+            TrainError::Spec(OUT_OF_MEMORY[0].to_owned()),
+        ] {
+            assert!(
+                !error.is_out_of_memory() && !error.may_be_out_of_memory(),
+                "{error}"
+            );
+        }
+    }
+
+    /// The words are those of the bindings.
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn errors_of_the_bindings_are_known() {
+        use candle_core::cuda_backend::{
+            WrapErr,
+            cudarc::{cublas, cudnn, curand, driver},
+        };
+        let out = [
+            Err::<(), _>(driver::DriverError(
+                driver::sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY,
+            ))
+            .w(),
+            Err(cublas::result::CublasError(
+                cublas::sys::cublasStatus_t::CUBLAS_STATUS_ALLOC_FAILED,
+            ))
+            .w(),
+            Err(curand::result::CurandError(
+                curand::sys::curandStatus_t::CURAND_STATUS_ALLOCATION_FAILED,
+            ))
+            .w(),
+        ];
+        for error in out {
+            let error = TrainError::from(error.unwrap_err());
+            assert!(
+                error.is_out_of_memory() && !error.may_be_out_of_memory(),
+                "{error}"
+            );
+        }
+        let not_open = cublas::sys::cublasStatus_t::CUBLAS_STATUS_NOT_INITIALIZED;
+        let error = TrainError::from(
+            Err::<(), _>(cublas::result::CublasError(not_open))
+                .w()
+                .unwrap_err(),
+        );
+        assert!(
+            error.may_be_out_of_memory() && !error.is_out_of_memory(),
+            "{error}"
+        );
+        let statuses = [
+            cudnn::sys::cudnnStatus_t::CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED,
+            cudnn::sys::cudnnStatus_t::CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED,
+        ];
+        for status in statuses {
+            assert!(
+                OUT_OF_MEMORY.contains(&format!("{status:?}").as_str()),
+                "{status:?}"
+            );
+        }
+        let text = format!("{}", cudnn::result::CudnnError(statuses[0]));
+        assert!(tensor(&text).is_out_of_memory(), "{text}");
+    }
 }

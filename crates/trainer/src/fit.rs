@@ -9,7 +9,7 @@ use crate::{
     inputs::{Example, Inputs},
     metrics::Tally,
     session::Session,
-    step::{Draws, step},
+    step::{Draws, Trained, step},
 };
 
 /// Trains until the recipe's last epoch, the observer's wish to stop, or a loss that is not finite.
@@ -29,6 +29,9 @@ pub(crate) fn fit(
         let mut inputs = Inputs::new(session, epoch, session.position.batches_done);
         while let Some(example) = inputs.next(&session.built.network, &session.feed)? {
             train_step(session, &example)?;
+            if let Some(note) = session.recorder.take_note() {
+                observer.log(&note);
+            }
             training.add(example.targets.len());
             if session.must_know() && !session.hear()? {
                 return session.diverge();
@@ -119,11 +122,15 @@ fn train_step(session: &mut Session, example: &Example) -> Result<(), TrainError
         epoch: session.position.epochs_done + 1,
         step: session.position.step + 1,
     };
-    let (network, optimizer) = (&session.built.network, session.optimizer.as_mut());
-    let found = step(network, optimizer, &spec.recipe, example, draws, lr)?;
+    let trained = Trained {
+        network: &session.built.network,
+        optimizer: session.optimizer.as_mut(),
+        recorder: &mut session.recorder,
+    };
+    let found = step(trained, &spec.recipe, example, draws, lr)?;
 
     if let Some(average) = &mut session.average {
-        average.update(network)?;
+        average.update(&session.built.network)?;
     }
     session.position.step = draws.step;
     session.position.batches_done += 1;

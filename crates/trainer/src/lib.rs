@@ -24,6 +24,7 @@ mod optimizer;
 mod out_of_memory;
 mod pace;
 mod predict;
+mod recorder;
 mod resources;
 mod run;
 mod schedule;

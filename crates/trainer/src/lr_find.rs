@@ -6,7 +6,7 @@ use crate::{
     Observer, Resources, TrainError, Trial,
     inputs::Inputs,
     session::Session,
-    step::{Draws, step},
+    step::{Draws, Trained, step},
 };
 
 /// How much of the smoothed loss is kept at each step, as in fastai.
@@ -168,8 +168,12 @@ pub fn find_rate(
                 step: taken as u64 + 1,
             };
             let lr = test.rate(taken);
-            let (network, optimizer) = (&session.built.network, session.optimizer.as_mut());
-            let found = step(network, optimizer, &spec.recipe, &example, draws, lr)?;
+            let trained = Trained {
+                network: &session.built.network,
+                optimizer: session.optimizer.as_mut(),
+                recorder: &mut session.recorder,
+            };
+            let found = step(trained, &spec.recipe, &example, draws, lr)?;
             let goes_on = curve.add(lr, found.read()?.loss, &mut running);
             if !goes_on || curve.points.len() >= test.steps {
                 return Ok(curve);

@@ -53,6 +53,14 @@ pub(crate) fn explained(error: TrainError, trial: &Trial, classes: usize) -> Tra
     if !error.is_out_of_memory() {
         return error;
     }
+    // Not even the libraries found room.
+    if let TrainError::Device { device, reason } = error {
+        let hint = "fewer trials at a time (`--jobs 1`), or no other program on this device";
+        return TrainError::OutOfMemory {
+            device,
+            reason: format!("{reason}\nhint: {hint}"),
+        };
+    }
     let opened = device::open(&trial.device);
     let memory = opened.and_then(|device| device::describe(&device));
     let memory = memory.ok().and_then(|described| described.memory);

@@ -73,10 +73,16 @@ impl Resources {
         };
         // Trials of one sweep seldom differ in their pictures; those of another source make room.
         self.pictures.clear();
-        let pictures = Arc::new(PictureCache::new(
-            graft_data::open(source, &folders)?,
-            Arc::clone(&self.budget),
-        ));
+        // To look through the files takes as many threads as prepare batches, where the trial itself has fewer.
+        let open = || graft_data::open(source, &folders);
+        let threads = trial.loader_threads;
+        let pool = (rayon::current_num_threads() < threads)
+            .then(|| rayon::ThreadPoolBuilder::new().num_threads(threads).build());
+        let opened = match pool {
+            Some(Ok(pool)) => pool.install(open)?,
+            _ => open()?,
+        };
+        let pictures = Arc::new(PictureCache::new(opened, Arc::clone(&self.budget)));
         self.pictures.insert(key, Arc::clone(&pictures));
         Ok(pictures)
     }

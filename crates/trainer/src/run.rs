@@ -5,7 +5,7 @@ use std::{io::ErrorKind, time::Duration};
 use graft_record::{RecordError, ResultsFolder, State, Status, TrialFolder};
 
 use crate::{
-    Observer, Outcome, Resources, TrainError, Trial, fit::fit, out_of_memory::explained,
+    Observer, Outcome, Resources, TrainError, Trial, device, fit::fit, out_of_memory::explained,
     session::Session,
 };
 
@@ -37,6 +37,8 @@ pub fn run_trial(
         observer.log("the disk is full: features that were kept on it are removed");
         outcome = attempt(trial, &folder, resources, observer);
     }
+    // Others on the device have a use for what this trial no longer needs; so has the next one here, of other sizes.
+    device::give_memory_back();
     if let Err(error) = &outcome {
         record_failure(&folder, error, observer);
     }

@@ -12,6 +12,7 @@ use crate::{
     metrics::Score,
     mix::Mixed,
     optimizer::{self, Optimizer},
+    recorder::Recorder,
     targets::Targets,
 };
 
@@ -28,10 +29,12 @@ pub(crate) struct Draws {
 
 /// What a step found before it changed the network, where it was computed. A GPU may still be at it.
 pub(crate) struct Found {
-    loss: Tensor,
-    outputs: Tensor,
+    /// The mean over the batch, a scalar.
+    pub(crate) loss: Tensor,
+    /// (n, k).
+    pub(crate) outputs: Tensor,
     /// What the outputs are measured by: of mixed pictures the targets with the larger share.
-    targets: Targets,
+    pub(crate) targets: Targets,
 }
 
 impl Found {
@@ -56,26 +59,61 @@ pub(crate) struct StepResult {
     pub(crate) images: usize,
 }
 
+/// What a step changes.
+pub(crate) struct Trained<'a> {
+    pub(crate) network: &'a Network,
+    pub(crate) optimizer: &'a mut dyn Optimizer,
+    pub(crate) recorder: &'a mut Recorder,
+}
+
 /// Trains on one batch.
 pub(crate) fn step(
-    network: &Network,
-    optimizer: &mut dyn Optimizer,
+    Trained {
+        network,
+        optimizer,
+        recorder,
+    }: Trained<'_>,
     recipe: &Recipe,
     example: &Example,
     draws: Draws,
     lr: f64,
 ) -> Result<Found, TrainError> {
-    let tape = Tape::recording();
-    let auxiliaries = RefCell::default();
-    let trains = match recipe.training_mode {
+    let (found, mut gradients) = recorder.gradients(network, recipe, example, draws)?;
+    let step = optimizer::Step {
+        lr,
+        number: draws.step,
+        clipping: clipping(&recipe.clip, network, &mut gradients)?,
+    };
+    optimizer.step(&gradients, &step)?;
+    Ok(found)
+}
+
+/// Whether dropout and the statistics of the batch are on in a step.
+pub(crate) fn trains(recipe: &Recipe, draws: Draws) -> bool {
+    match recipe.training_mode {
         TrainingMode::Always => true,
         TrainingMode::FirstEpoch => draws.epoch == 1,
-    };
-    let pass = if trains {
+    }
+}
+
+/// What a step finds, and its gradients: forward and backward pass. The dropout layers that ask for keys are noted in `dropped`.
+pub(crate) fn gradients(
+    network: &Network,
+    recipe: &Recipe,
+    example: &Example,
+    draws: Draws,
+    dropped: Option<&RefCell<Vec<u64>>>,
+) -> Result<(Found, Gradients), TrainError> {
+    let tape = Tape::recording();
+    let auxiliaries = RefCell::default();
+    let mut pass = if trains(recipe, draws) {
         Pass::training(&tape, draws.seed, draws.repeat, draws.step).with_auxiliaries(&auxiliaries)
     } else {
         Pass::evaluation(&tape)
     };
+    if let Some(dropped) = dropped {
+        pass = pass.with_dropped(dropped);
+    }
     let logits = match &example.input {
         Input::Pictures(pictures) => network.forward(pictures, &pass)?,
         Input::Features(features) => network.head(features, &pass)?,
@@ -97,14 +135,7 @@ pub(crate) fn step(
         targets: Mixed::main(mixed, targets).clone(),
         loss: loss.detach(),
     };
-    let mut gradients = tape.backward(&loss)?;
-    let step = optimizer::Step {
-        lr,
-        number: draws.step,
-        clipping: clipping(&recipe.clip, network, &mut gradients)?,
-    };
-    optimizer.step(&gradients, &step)?;
-    Ok(found)
+    Ok((found, tape.backward(&loss)?))
 }
 
 /// The loss of `logits`, (n, k), with one target for each, or with two of which each has its share.

@@ -133,4 +133,15 @@ bool block_destroy(char *start, size_t size) {
     return whole;
 }
 
+bool block_renew(char *start, size_t size) {
+    size_t before = MARGIN, behind = MARGIN;
+    if (guarded()) {
+        before = (pages(size) - size) / 16 * 16;
+        behind = pages(size) - size - before;
+    }
+    bool whole = marked(start - before, before) && marked(start + size, behind);
+    poison(start, size);
+    return whole;
+}
+
 }  // namespace graft

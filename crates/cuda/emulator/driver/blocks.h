@@ -9,5 +9,7 @@ namespace graft {
 char *block_create(size_t size);
 // Gives it back. False if bytes before or behind it were written.
 bool block_destroy(char *start, size_t size);
+// As if it were given back and made again at the same place: fills it with NaNs. False as for block_destroy.
+bool block_renew(char *start, size_t size);
 
 }  // namespace graft

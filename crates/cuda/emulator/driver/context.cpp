@@ -80,6 +80,12 @@ GRAFT_API cuDevicePrimaryCtxRelease_v2(CUdevice device) {
     return CUDA_SUCCESS;
 }
 
+// How threads wait shows in no result; it is for a context to be, or the one that is there.
+GRAFT_API cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned flags) {
+    if (CUresult error = check(device)) return error;
+    return flags & ~0x1fu ? CUDA_ERROR_INVALID_VALUE : CUDA_SUCCESS;
+}
+
 GRAFT_API cuCtxCreate_v4(CUcontext *context, CUctxCreateParams *, unsigned, CUdevice device) {
     if (CUresult error = check(device)) return error;
     if (!context) return CUDA_ERROR_INVALID_VALUE;

@@ -21,20 +21,22 @@ static CUresult copy(CUdeviceptr to, bool to_device, CUdeviceptr from, bool from
         graft_emulated_say("%s: memory of a device was given as the host's", name);
         return CUDA_ERROR_INVALID_VALUE;
     }
-    // Host memory that is not locked has been read, or written, when the call returns.
+    CUgraphNodeType type = CU_GRAPH_NODE_TYPE_MEMCPY;
+    // Host memory that is not locked has been read, or written, when the call returns. A graph would read it at each launch.
     if (!from_device && !is_locked(pointer(from))) {
         auto bytes_read =
             std::make_shared<std::vector<char>>(static_cast<char *>(pointer(from)), static_cast<char *>(pointer(from)) + bytes);
         return submit(stream, [=] {
             memcpy(pointer(to), bytes_read->data(), bytes);
             return CUDA_SUCCESS;
-        });
+        }, type, true);
     }
     CUresult error = submit(stream, [=] {
         memmove(pointer(to), pointer(from), bytes);
         return CUDA_SUCCESS;
-    });
+    }, type, !from_device || !to_device);
     if (error || to_device || is_locked(pointer(to))) return error;
+    if (breaks_capture(stream, name)) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     drain(stream);
     return ready();
 }
@@ -57,7 +59,7 @@ static CUresult fill(CUdeviceptr to, T value, size_t count, CUstream handle, con
         auto start = static_cast<T *>(pointer(to));
         for (size_t at = 0; at < count; at++) start[at] = value;
         return CUDA_SUCCESS;
-    });
+    }, CU_GRAPH_NODE_TYPE_MEMSET);
 }
 
 }  // namespace graft

@@ -144,6 +144,62 @@ void trim(int number) {
     pool.reserved = std::max(pool.used, std::min(pool.reserved, pool.threshold));
 }
 
+// Puts memory of a graph on the list, with fresh NaNs in it.
+static CUresult take_block(const GraphWork::Block &block) {
+    std::lock_guard<std::mutex> guard(memory_lock);
+    if (!take(devices()[size_t(block.device)], rounded(block.size), Kind::Pool)) return CUDA_ERROR_OUT_OF_MEMORY;
+    block_renew(block.start, block.size);
+    allocations()[reinterpret_cast<CUdeviceptr>(block.start)] = {block.size, block.device, Kind::Pool};
+    return CUDA_SUCCESS;
+}
+
+static CUresult give_block(const GraphWork::Block &block) {
+    Allocation allocation;
+    if (!forget(reinterpret_cast<CUdeviceptr>(block.start), &allocation)) return CUDA_ERROR_INVALID_VALUE;
+    if (block_renew(block.start, block.size)) return CUDA_SUCCESS;
+    graft_emulated_say("memory outside of an allocation of %zu bytes of a graph was written", block.size);
+    return CUDA_ERROR_ILLEGAL_ADDRESS;
+}
+
+CUresult allocate_in_graph(CUdeviceptr *address, size_t size, CUstream stream) {
+    GraphWork &graph = *stream->captured;
+    GraphWork::Block block = {block_create(size), size, stream->context->device};
+    if (!block.start) return CUDA_ERROR_OUT_OF_MEMORY;
+    if (CUresult error = take_block(block)) {
+        block_destroy(block.start, size);
+        return error;
+    }
+    *address = reinterpret_cast<CUdeviceptr>(block.start);
+    graph.blocks[*address] = block;
+    return submit(stream, [block] { return take_block(block); }, CU_GRAPH_NODE_TYPE_MEM_ALLOC);
+}
+
+CUresult free_in_graph(CUdeviceptr address, CUstream stream) {
+    GraphWork &graph = *stream->captured;
+    auto found = graph.blocks.find(address);
+    if (found == graph.blocks.end()) {
+        graph.broken = true;
+        graft_emulated_say("0x%llx was freed while a stream captured, and was not allocated then", address);
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    if (CUresult error = give_block(found->second)) return error;
+    graph.given_back.push_back(address);
+    return submit(stream, [block = found->second] { return give_block(block); }, CU_GRAPH_NODE_TYPE_MEM_FREE);
+}
+
+GraphWork::~GraphWork() {
+    for (auto &[address, block] : blocks) {
+        Allocation allocation;
+        bool live;
+        {
+            std::lock_guard<std::mutex> guard(memory_lock);
+            live = allocations().count(address) > 0;
+        }
+        if (live) forget(address, &allocation);
+        block_destroy(block.start, block.size);
+    }
+}
+
 }  // namespace graft
 
 using namespace graft;
@@ -166,6 +222,7 @@ GRAFT_API cuMemAllocAsync(CUdeviceptr *address, size_t size, CUstream handle) {
     if (CUresult error = find_stream(handle, &stream)) return error;
     if (!address) return CUDA_ERROR_INVALID_VALUE;
     *address = 0;
+    if (size > 0 && stream->captured) return allocate_in_graph(address, size, stream);
     return size == 0 ? CUDA_SUCCESS : allocate(address, size, stream->context->device, Kind::Pool);
 }
 
@@ -188,6 +245,7 @@ GRAFT_API cuMemFreeAsync(CUdeviceptr address, CUstream handle) {
     CUstream stream;
     if (CUresult error = find_stream(handle, &stream)) return error;
     if (address == 0) return CUDA_SUCCESS;
+    if (stream->captured) return free_in_graph(address, stream);
     Allocation allocation;
     if (!forget(address, &allocation)) return CUDA_ERROR_INVALID_VALUE;
     return submit(stream, [address, allocation] { return release(address, allocation); });

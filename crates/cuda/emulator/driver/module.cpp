@@ -108,10 +108,9 @@ GRAFT_API cuModuleLoadData(CUmodule *module, const void *image) {
     auto made = std::make_unique<CUmod_st>();
     made->context = current();
     static const unsigned char ELF[4] = {0x7f, 'E', 'L', 'F'}, FAT[4] = {0x50, 0xed, 0x55, 0xba};
-    if (memcmp(image, ELF, 4) != 0 && memcmp(image, FAT, 4) != 0) {
-        made->from_text = true;
-        if (CUresult error = read_ptx(static_cast<const char *>(image), made.get())) return error;
-    }
+    // Machine code is for real devices; whoever has PTX as well gives that next.
+    if (memcmp(image, ELF, 4) == 0 || memcmp(image, FAT, 4) == 0) return CUDA_ERROR_NO_BINARY_FOR_GPU;
+    if (CUresult error = read_ptx(static_cast<const char *>(image), made.get())) return error;
     *module = modules().add(made.release());
     return CUDA_SUCCESS;
 }
@@ -141,7 +140,7 @@ GRAFT_API cuModuleGetFunction(CUfunction *function, CUmodule module, const char 
     if (!function || !name) return CUDA_ERROR_INVALID_VALUE;
     if (!modules().has(module) || module->context != current()) return CUDA_ERROR_INVALID_HANDLE;
     auto in_ptx = module->entries.find(name);
-    if (module->from_text && in_ptx == module->entries.end()) {
+    if (in_ptx == module->entries.end()) {
         graft_emulated_say("the module's PTX has no entry %s", name);
         return CUDA_ERROR_NOT_FOUND;
     }
@@ -151,7 +150,7 @@ GRAFT_API cuModuleGetFunction(CUfunction *function, CUmodule module, const char 
         return CUDA_ERROR_NOT_FOUND;
     }
     auto entry = static_cast<const KernelEntry *>(symbol);
-    if (module->from_text && !same_parameters(*entry, in_ptx->second)) return CUDA_ERROR_INVALID_IMAGE;
+    if (!same_parameters(*entry, in_ptx->second)) return CUDA_ERROR_INVALID_IMAGE;
     static std::mutex lock;
     std::lock_guard<std::mutex> guard(lock);
     module->functions.push_back(std::make_unique<CUfunc_st>());

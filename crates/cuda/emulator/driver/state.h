@@ -76,6 +76,8 @@ Handles<CUstream_st> &streams();
 Handles<CUevent_st> &events();
 Handles<CUmod_st> &modules();
 Handles<CUfunc_st> &functions();
+Handles<CUgraph_st> &graphs();
+Handles<CUgraphExec_st> &graph_execs();
 
 // The context that is current in this thread, null without.
 CUcontext &current();
@@ -86,13 +88,37 @@ CUresult fail(CUcontext context, CUresult error);
 
 // Finds the stream's object; default streams belong to the current context.
 CUresult find_stream(CUstream handle, CUstream *stream);
-// Work in a stream's order.
-CUresult submit(CUstream stream, std::function<CUresult()> work);
+// Work in a stream's order; of a stream that captures, a node of its graph.
+struct Node {
+    CUgraphNodeType type = CU_GRAPH_NODE_TYPE_KERNEL;
+    bool of_host = false;  // a copy that reads or writes memory of the host
+    std::function<CUresult()> work;
+};
+CUresult submit(CUstream stream, std::function<CUresult()> work, CUgraphNodeType type = CU_GRAPH_NODE_TYPE_KERNEL,
+                bool of_host = false);
+// Whether the stream captures, which what was asked for would break: then it is broken.
+bool breaks_capture(CUstream stream, const char *name);
 // Waits for all that was submitted.
 void drain(CUstream stream);
 void drain(CUcontext context);
 // Gives memory that the pool holds without use back, down to its threshold.
 void trim(int device);
+
+// What a graph does, and the memory that its nodes take and give back each time. `start` counts while that is taken.
+struct GraphWork {
+    struct Block {
+        char *start;
+        size_t size;
+        int device;
+    };
+    std::vector<Node> nodes;
+    std::map<CUdeviceptr, Block> blocks;
+    std::vector<CUdeviceptr> given_back;
+    bool broken = false;
+    ~GraphWork();
+};
+CUresult allocate_in_graph(CUdeviceptr *address, size_t size, CUstream stream);
+CUresult free_in_graph(CUdeviceptr address, CUstream stream);
 
 // Whether a range lies in one live allocation reachable from `device`.
 bool reachable(int device, CUdeviceptr start, size_t bytes, size_t alignment, const char *what);
@@ -121,6 +147,15 @@ struct CUstream_st {
     size_t submitted = 0, completed = 0;
     bool closing = false;
     std::thread worker;
+    std::shared_ptr<graft::GraphWork> captured;  // while it captures
+};
+
+struct CUgraph_st {
+    std::shared_ptr<graft::GraphWork> work;
+};
+
+struct CUgraphExec_st {
+    std::shared_ptr<graft::GraphWork> work;
 };
 
 struct CUevent_st {
@@ -132,7 +167,6 @@ struct CUevent_st {
 
 struct CUmod_st {
     CUcontext context = nullptr;
-    bool from_text = false;
     std::map<std::string, std::vector<size_t>> entries;  // of the PTX: bytes of each parameter
     std::vector<std::unique_ptr<CUfunc_st>> functions;
 };

@@ -34,7 +34,12 @@ static void work_off(CUstream stream) {
     }
 }
 
-CUresult submit(CUstream stream, std::function<CUresult()> work) {
+CUresult submit(CUstream stream, std::function<CUresult()> work, CUgraphNodeType type, bool of_host) {
+    if (stream->captured) {
+        if (stream->captured->broken) return CUDA_ERROR_STREAM_CAPTURE_INVALIDATED;
+        stream->captured->nodes.push_back({type, of_host, std::move(work)});
+        return CUDA_SUCCESS;
+    }
     if (!asynchronous()) {
         CUresult error = work();
         return error ? fail(stream->context, error) : CUDA_SUCCESS;
@@ -136,6 +141,7 @@ GRAFT_API cuStreamDestroy_v2(CUstream stream) {
 GRAFT_API cuStreamSynchronize(CUstream handle) {
     CUstream stream;
     if (CUresult error = find_stream(handle, &stream)) return error;
+    if (breaks_capture(stream, "cuStreamSynchronize")) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     drain(stream);
     trim(stream->context->device);
     return ready();
@@ -152,7 +158,9 @@ GRAFT_API cuStreamIsCapturing(CUstream handle, CUstreamCaptureStatus *status) {
     CUstream stream;
     if (CUresult error = find_stream(handle, &stream)) return error;
     if (!status) return CUDA_ERROR_INVALID_VALUE;
-    *status = CU_STREAM_CAPTURE_STATUS_NONE;
+    *status = !stream->captured          ? CU_STREAM_CAPTURE_STATUS_NONE
+              : stream->captured->broken ? CU_STREAM_CAPTURE_STATUS_INVALIDATED
+                                         : CU_STREAM_CAPTURE_STATUS_ACTIVE;
     return CUDA_SUCCESS;
 }
 
@@ -197,6 +205,7 @@ GRAFT_API cuEventRecord(CUevent event, CUstream handle) {
     CUstream stream;
     if (CUresult error = find_stream(handle, &stream)) return error;
     if (CUresult error = find_event(event)) return error;
+    if (breaks_capture(stream, "cuEventRecord")) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     if (event->context != stream->context) return CUDA_ERROR_INVALID_HANDLE;
     auto mark = std::make_shared<std::atomic<int64_t>>(0);
     event->nanoseconds = mark;

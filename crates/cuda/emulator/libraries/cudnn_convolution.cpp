@@ -1,6 +1,7 @@
 // cuDNN's convolutions: which algorithms there are, their workspaces, and running them.
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <vector>
 
@@ -57,6 +58,20 @@ cudnnStatus_t check(Pass pass, cudnnHandle_t handle, cudnnTensorDescriptor_t x, 
     return CUDNN_STATUS_SUCCESS;
 }
 
+// What GRAFT_EMULATED_CUDNN asks to be refused.
+enum class Refusal { Nothing, All, Running };
+Refusal refusal() {
+    static const Refusal asked = [] {
+        const char *value = getenv("GRAFT_EMULATED_CUDNN");
+        if (!value || !*value) return Refusal::Nothing;
+        if (strcmp(value, "none") == 0) return Refusal::All;
+        if (strcmp(value, "failing") == 0) return Refusal::Running;
+        graft_emulated_say("GRAFT_EMULATED_CUDNN=%s is neither none nor failing", value);
+        abort();
+    }();
+    return asked;
+}
+
 struct Algorithm {
     int number;
     bool supported, deterministic;
@@ -65,8 +80,10 @@ struct Algorithm {
 // In the order in which they are recommended: the first for gradients is not deterministic.
 const std::vector<Algorithm> &algorithms(Pass pass) {
     static const std::vector<Algorithm> FORWARD = {{1, true, true}, {0, true, true}, {6, false, true}, {2, false, true}};
-    static const std::vector<Algorithm> DATA = {{0, true, false}, {1, true, true}, {4, false, true}};
-    static const std::vector<Algorithm> FILTER = {{0, true, false}, {1, true, true}, {3, true, false}};
+    static const std::vector<Algorithm> DATA = {{0, true, false}, {1, true, true}, {4, false, true}, {5, true, true}};
+    static const std::vector<Algorithm> FILTER = {{0, true, false}, {1, true, true}, {3, true, false}, {5, true, true}};
+    static const std::vector<Algorithm> NONE = {};
+    if (refusal() == Refusal::All) return NONE;
     return pass == Pass::Forward ? FORWARD : pass == Pass::BackwardData ? DATA : FILTER;
 }
 
@@ -75,6 +92,16 @@ const Algorithm *find(Pass pass, int number) {
         if (algorithm.number == number && algorithm.supported) return &algorithm;
     }
     return nullptr;
+}
+
+// Whether an algorithm is offered and then fails: the first of all, and the first of the deterministic ones.
+bool fails(Pass pass, const Algorithm &algorithm) {
+    if (refusal() != Refusal::Running) return false;
+    for (const Algorithm &other : algorithms(pass)) {
+        if (other.number == algorithm.number) return true;
+        if (other.supported && other.deterministic) return false;
+    }
+    return false;
 }
 
 // Invented, and not a multiple of anything: algorithm 0 takes none, as in cuDNN.
@@ -139,6 +166,10 @@ cudnnStatus_t run(Pass pass, cudnnHandle_t handle, const void *alpha, const void
         graft_emulated_reachable(handle->stream, arrays.y, extent(y->size, y->stride) * width(y->type), width(y->type), call) &&
         graft_emulated_reachable(handle->stream, arrays.workspace, needed, 1, call);
     if (!inside) return CUDNN_STATUS_EXECUTION_FAILED;
+    if (fails(pass, *algorithm)) {
+        graft_emulated_trace("%s: algorithm %d fails, as asked", call, number);
+        return pass == Pass::BackwardFilter ? CUDNN_STATUS_EXECUTION_FAILED : CUDNN_STATUS_NOT_SUPPORTED;
+    }
     static std::atomic<unsigned> calls[3];  // of each pass
     bool nudges = !algorithm->deterministic && calls[int(pass)]++ % 2 == 1;
     bool rounds = x->type == CUDNN_DATA_FLOAT && shape->math != CUDNN_FMA_MATH;

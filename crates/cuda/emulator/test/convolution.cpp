@@ -221,6 +221,54 @@ void determinism() {
     CHECK(found[0] != found[1]);
 }
 
+// The numbers of the algorithms that are offered for one pass or another.
+template <class Performance, class... A>
+std::vector<int> offered(const char *list, A... descriptors) {
+    Performance found[8];
+    int count = -1;
+    CHECK_EQUAL(cudnnStatus_t(call("libcudnn.so.9", list, descriptors..., 8, &count, static_cast<Performance *>(found))),
+                CUDNN_STATUS_SUCCESS);
+    std::vector<int> numbers;
+    for (int at = 0; at < count; at++)
+        if (found[at].status == CUDNN_STATUS_SUCCESS) numbers.push_back(found[at].algo);
+    return numbers;
+}
+
+void nothing_offered() {
+    Case t{2, 8, 7, 7, 6, 3, 3, 1, 1, 1, 1, CUDNN_TENSOR_NHWC};
+    Setup s(t, CUDNN_DATA_FLOAT, CUDNN_FMA_MATH);
+    CHECK(offered<cudnnConvolutionFwdAlgoPerf_t>("cudnnGetConvolutionForwardAlgorithm_v7", s.handle, s.x, s.w, s.shape, s.y)
+              .empty());
+    CHECK(offered<cudnnConvolutionBwdDataAlgoPerf_t>("cudnnGetConvolutionBackwardDataAlgorithm_v7", s.handle, s.w, s.y, s.shape,
+                                                     s.x)
+              .empty());
+    CHECK(offered<cudnnConvolutionBwdFilterAlgoPerf_t>("cudnnGetConvolutionBackwardFilterAlgorithm_v7", s.handle, s.x, s.y,
+                                                       s.shape, s.w)
+              .empty());
+}
+
+// All are offered; the first two of the input's gradient fail, being the first and the first deterministic one.
+void offers_that_fail() {
+    Case t{2, 8, 7, 7, 6, 3, 3, 1, 1, 1, 1, CUDNN_TENSOR_NHWC};
+    Setup s(t, CUDNN_DATA_FLOAT, CUDNN_FMA_MATH);
+    Array<float> w(s.machine, noise(size_t(t.k * t.c * 9), 2)), y(s.machine, noise(size_t(t.n * t.k * 49), 3)),
+        x(s.machine, size_t(t.n * t.c * 49));
+    auto numbers = offered<cudnnConvolutionBwdDataAlgoPerf_t>("cudnnGetConvolutionBackwardDataAlgorithm_v7", s.handle, s.w, s.y,
+                                                              s.shape, s.x);
+    CHECK_EQUAL(numbers.size(), size_t(3));
+    float alpha = 1, beta = 0;
+    for (size_t at = 0; at < numbers.size(); at++) {
+        auto algorithm = cudnnConvolutionBwdDataAlgo_t(numbers[at]);
+        size_t bytes;
+        CHECK_EQUAL(DNN(cudnnGetConvolutionBackwardDataWorkspaceSize, s.handle, s.w, s.y, s.shape, s.x, algorithm, &bytes),
+                    CUDNN_STATUS_SUCCESS);
+        Array<char> scratch(s.machine, bytes + 1);
+        CHECK_EQUAL(DNN(cudnnConvolutionBackwardData, s.handle, &alpha, s.w, w.address, s.y, y.address, s.shape, algorithm,
+                        scratch.address, bytes, &beta, s.x, x.address),
+                    at < 2 ? CUDNN_STATUS_NOT_SUPPORTED : CUDNN_STATUS_SUCCESS);
+    }
+}
+
 void refusals() {
     Case t{2, 8, 7, 7, 6, 3, 3, 1, 1, 1, 1, CUDNN_TENSOR_NHWC};
     Setup s(t, CUDNN_DATA_FLOAT, CUDNN_FMA_MATH);
@@ -269,5 +317,7 @@ std::vector<Test> convolution_tests() {
         {"convolutions_of_sixteen_bits", sixteen_bits, {}},
         {"determinism_of_convolutions", determinism, {}},
         {"refusals_of_convolutions", refusals, {}},
+        {"cudnn_without_algorithms", nothing_offered, {{"GRAFT_EMULATED_CUDNN", "none"}}},
+        {"algorithms_of_cudnn_that_fail", offers_that_fail, {{"GRAFT_EMULATED_CUDNN", "failing"}}},
     };
 }

@@ -27,6 +27,8 @@ static void devices_and_contexts() {
     CHECK_EQUAL(value, 6);
     CUdeviceptr memory;
     CHECK_EQUAL(CU(cuMemAlloc_v2, &memory, size_t(16)), CUDA_ERROR_INVALID_CONTEXT);
+    CHECK_EQUAL(CU(cuDevicePrimaryCtxSetFlags_v2, 0, 4u), CUDA_SUCCESS);
+    CHECK_EQUAL(CU(cuDevicePrimaryCtxSetFlags_v2, 2, 4u), CUDA_ERROR_INVALID_DEVICE);
     CHECK_EQUAL(CU(cuDevicePrimaryCtxRetain, &context, 0), CUDA_SUCCESS);
     CHECK_EQUAL(CU(cuCtxSetCurrent, context), CUDA_SUCCESS);
     CHECK_EQUAL(CU(cuMemAlloc_v2, &memory, size_t(16)), CUDA_SUCCESS);

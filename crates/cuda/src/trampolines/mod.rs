@@ -14,6 +14,8 @@
 //! call it, and they register themselves with it before `main`: registration does nothing here, and all else is an error. So
 //! are the four functions of libstdc++ that they name, the program being without C++ otherwise; a machine need not have that either.
 
+mod generator;
+
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -81,6 +83,9 @@ unsafe extern "C" fn graft_cuda_resolve(entry: *const Entry) -> *const c_void {
     let library = Library::ALL[entry.library];
     let found = libraries::get(library).and_then(|shared| shared.symbol(library, name));
     let target = found.unwrap_or_else(|error| {
+        if library == Library::Curand && libraries::is_dispensable(library, &error) {
+            return generator::function(&name.to_string_lossy());
+        }
         // The caller may know no more than that a call failed.
         eprintln!("error: {error}");
         substitute(library, &name.to_string_lossy())

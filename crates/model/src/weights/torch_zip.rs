@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, io::Cursor, ops::Range};
 
-use zip::{CompressionMethod, ZipArchive};
+use zip::{
+    CompressionMethod, ZipArchive,
+    read::{ArchiveOffset, Config},
+};
 
 use super::{
     file::{Stored, Unreadable},
@@ -61,7 +64,13 @@ fn entries(bytes: &[u8]) -> Result<BTreeMap<String, Range<usize>>, Unreadable> {
     let damaged = |error: &dyn std::fmt::Display| {
         Unreadable::damaged(format!("its zip archive is wrong: {error}"))
     };
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| damaged(&error))?;
+    // PyTorch's archives begin where the file does. `zip` looks for their directory right before the end record, where
+    // PyTorch has more records, and takes its second entry for the first where that is as long as these.
+    let config = Config {
+        archive_offset: ArchiveOffset::Known(0),
+    };
+    let archive = ZipArchive::with_config(config, Cursor::new(bytes));
+    let mut archive = archive.map_err(|error| damaged(&error))?;
     let mut entries = BTreeMap::new();
     for index in 0..archive.len() {
         let entry = archive
@@ -107,5 +116,27 @@ mod tests {
         let bytes = zip.finish().unwrap().into_inner();
         let expected = "it describes its tensors twice, in a/data.pkl and in b/data.pkl";
         assert_eq!(read(&bytes).unwrap_err(), Unreadable::damaged(expected));
+    }
+
+    #[test]
+    fn records_behind_the_directory_that_are_as_long_as_its_first_entry_are_no_part_of_it() {
+        let name = format!("{}/data.pkl", "n".repeat(21));
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        for name in [name.as_str(), "version"] {
+            let options =
+                SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+            zip.start_file(name, options).unwrap();
+            zip.write_all(b"\x80\x02}.").unwrap();
+        }
+        let mut bytes = zip.finish().unwrap().into_inner();
+        let end = bytes.len() - 22;
+        // The end record of zip64 and where it is, which PyTorch writes into files of any size.
+        let mut records = vec![0; 76];
+        records[..4].copy_from_slice(b"PK\x06\x06");
+        records[56..60].copy_from_slice(b"PK\x06\x07");
+        bytes.splice(end..end, records);
+        let entries = entries(&bytes).unwrap();
+        assert_eq!(entries.keys().collect::<Vec<_>>(), [&name, "version"]);
+        assert_eq!(&bytes[entries[&name].clone()], b"\x80\x02}.");
     }
 }

@@ -103,7 +103,7 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    pub(super) fn new(x: &Tensor, weight: &Tensor, conv: &Conv2d) -> Result<Self> {
+    pub(crate) fn new(x: &Tensor, weight: &Tensor, conv: &Conv2d) -> Result<Self> {
         const OP: &str = "conv2d";
         let [n, h, w, channels] = check::dims(OP, "the input", "(n, h, w, c)", x)?;
         let [outputs, per_group, kh, kw] =

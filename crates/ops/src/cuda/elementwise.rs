@@ -6,6 +6,7 @@ use candle_core::{DType, Error, Result, Shape, Tensor};
 use super::array::{Array, Kind, Located};
 use super::gpu::{Gpu, failed};
 use super::launch::Launch;
+use super::recording;
 use crate::activation::Activation;
 
 /// The number of an activation in the kernels.
@@ -142,6 +143,7 @@ pub(crate) fn dropped(gpu: &Gpu, x: &Array, of: Dropout) -> Result<Array> {
         .at(x)
         .at(&y)
         .size(x.len())
+        .key(recording::key(of.key)?)
         .key(of.key)
         .float(of.p)
         .float(of.scale)
@@ -194,15 +196,26 @@ pub(crate) fn copied(tensor: &Tensor) -> Result<Tensor> {
         return Ok(x.into_tensor());
     }
     let y = like(&gpu, &x)?;
-    let bytes = x.len() * x.kind().bytes();
-    if bytes > 0 {
-        // SAFETY: both have so many bytes (see the module for the rest).
-        unsafe {
-            result::memcpy_dtod_async(y.address(), x.address(), bytes, gpu.stream().cu_stream())
-        }
-        .map_err(|error| failed("a copy on the device", error))?;
-    }
+    copy(&gpu, &y, &x)?;
     Ok(y.into_tensor())
+}
+
+/// Writes the values of `from` to `to`, which has as many of the same kind.
+pub(super) fn copy(gpu: &Gpu, to: &Array, from: &Array) -> Result<()> {
+    let bytes = from.len() * from.kind().bytes();
+    if bytes == 0 {
+        return Ok(());
+    }
+    // SAFETY: both have so many bytes (see the module for the rest).
+    unsafe {
+        result::memcpy_dtod_async(
+            to.address(),
+            from.address(),
+            bytes,
+            gpu.stream().cu_stream(),
+        )
+    }
+    .map_err(|error| failed("a copy on the device", error))
 }
 
 /// The tensor itself where it is dense, or a dense copy.

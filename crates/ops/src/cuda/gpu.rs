@@ -3,32 +3,35 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use candle_core::cuda::cudarc::driver::{
-    CudaFunction, CudaSlice, CudaStream, DeviceRepr, result, sys,
+    CudaFunction, CudaModule, CudaSlice, CudaStream, DeviceRepr, result, sys,
 };
 use candle_core::{CudaDevice, Device, Error, Result, Tensor};
 
 use super::array::{Buffer, Kind};
 use super::convolution::Dnn;
-
-/// The kernels, compiled by `build.rs`; the driver compiles them on for the device.
-const PTX: &str = include_str!(concat!(env!("OUT_DIR"), "/graft.ptx"));
-/// The module's name in candle's store.
-const MODULE: &str = "graft";
+use super::{module, recording};
 
 /// A device, its stream, and what has been loaded for it. One per device and thread.
 pub(crate) struct Gpu {
     device: CudaDevice,
     stream: Arc<CudaStream>,
+    module: OnceCell<Arc<CudaModule>>,
     functions: RefCell<HashMap<(&'static str, Option<Kind>), CudaFunction>>,
     dnn: OnceCell<Rc<Dnn>>,
+    /// By their bits.
+    constants: RefCell<HashMap<Vec<u64>, Rc<Buffer<f64>>>>,
 }
 
 thread_local! {
-    static OPENED: RefCell<Vec<Rc<Gpu>>> = const { RefCell::new(Vec::new()) };
+    /// Those of this thread. They are never closed: a thread may end while the process does, and NVIDIA's libraries with it, whose
+    /// handles must not be given back then.
+    static OPENED: RefCell<ManuallyDrop<Vec<Rc<Gpu>>>> =
+        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
 impl Gpu {
@@ -52,7 +55,7 @@ impl Gpu {
         }
     }
 
-    fn open(device: &CudaDevice) -> Result<Rc<Self>> {
+    pub(super) fn open(device: &CudaDevice) -> Result<Rc<Self>> {
         OPENED.with_borrow_mut(|opened| {
             if let Some(gpu) = opened.iter().find(|gpu| gpu.device.id() == device.id()) {
                 return Ok(Rc::clone(gpu));
@@ -60,8 +63,10 @@ impl Gpu {
             let gpu = Rc::new(Self {
                 device: device.clone(),
                 stream: device.cuda_stream(),
+                module: OnceCell::new(),
                 functions: RefCell::default(),
                 dnn: OnceCell::new(),
+                constants: RefCell::default(),
             });
             gpu.keep_freed_memory();
             opened.push(Rc::clone(&gpu));
@@ -112,11 +117,17 @@ impl Gpu {
             Some(kind) => format!("{name}_{}", kind.suffix()),
             None => name.to_owned(),
         };
-        let function = self.device.get_or_load_custom_func(&full, MODULE, PTX)?;
-        let function = functions
-            .entry((name, kind))
-            .or_insert(function.into_cuda_function());
-        work(function)
+        let function = self.module()?.load_function(&full);
+        let function = function.map_err(|error| failed(&full, error))?;
+        work(functions.entry((name, kind)).or_insert(function))
+    }
+
+    fn module(&self) -> Result<&Arc<CudaModule>> {
+        if let Some(module) = self.module.get() {
+            return Ok(module);
+        }
+        let module = module::load(self.stream.context())?;
+        Ok(self.module.get_or_init(|| module))
     }
 
     /// cuDNN, opened at the first convolution.
@@ -133,9 +144,25 @@ impl Gpu {
         Ok(Buffer::new(self.allocate(len)?, &self.stream))
     }
 
-    /// Numbers of the host.
+    /// Numbers of the host. What is recorded can't read them a second time.
     pub(crate) fn upload<T: DeviceRepr + 'static>(&self, values: &[T]) -> Result<Buffer<T>> {
+        if recording::is_active() {
+            return Err(Error::Msg(
+                "a pass can't be recorded: it reads numbers of the host".to_owned(),
+            ));
+        }
         Ok(Buffer::new(self.device.clone_htod(values)?, &self.stream))
+    }
+
+    /// Numbers that are always the same, as class weights are: uploaded once.
+    pub(super) fn constant(&self, values: &[f64]) -> Result<Rc<Buffer<f64>>> {
+        let bits: Vec<u64> = values.iter().map(|value| value.to_bits()).collect();
+        if let Some(known) = self.constants.borrow().get(&bits) {
+            return Ok(Rc::clone(known));
+        }
+        let buffer = Rc::new(self.upload(values)?);
+        self.constants.borrow_mut().insert(bits, Rc::clone(&buffer));
+        Ok(buffer)
     }
 
     pub(super) fn allocate<T: DeviceRepr>(&self, len: usize) -> Result<CudaSlice<T>> {

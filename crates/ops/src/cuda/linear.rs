@@ -1,17 +1,13 @@
 //! Fully connected layers: products by cuBLAS.
 
-use std::ffi::c_void;
-use std::rc::Rc;
-
-use candle_core::cuda::cudarc::cublas::{result, sys};
 use candle_core::{Result, Tensor};
 
-use super::array::{Array, Kind, Located};
+use super::array::{Array, Kind};
 use super::columns::Columns;
 use super::convolution::bias;
 use super::elementwise;
-use super::gpu::{Gpu, failed};
-use super::options::options;
+use super::gpu::Gpu;
+use super::product::{Matrix, Product};
 use crate::tape::Tape;
 
 const OP: &str = "linear";
@@ -41,9 +37,10 @@ pub(crate) fn linear(
     let input = Array::of(OP, &gpu, x)?;
     let factors = Array::of_f32(OP, &gpu, weight)?;
     let factors = elementwise::converted(&gpu, &factors, input.kind())?;
-    let y = Array::new(&gpu, (n, o), input.kind())?;
-    // Seen by columns, as cuBLAS does, every matrix is its transpose: yᵀ = weight · xᵀ.
-    multiply(&gpu, [&factors, &input, &y], [true, false], [o, n, i])?;
+    let kind = input.kind();
+    let y = Array::new(&gpu, (n, o), kind)?;
+    let by_weight = [Matrix::of(&input, i), Matrix::of(&factors, i).turned()];
+    multiply(&gpu, by_weight, &y, [n, o, i])?;
     if let Some(tensor) = bias {
         bias::add(&gpu, &y, &Array::of_f32(OP, &gpu, tensor)?, columns)?;
     }
@@ -55,17 +52,19 @@ pub(crate) fn linear(
         let factors = to_x.map(|_| factors);
         tape.record(&y, move |grad, grads| {
             let dy = Array::of(GRADIENT, &gpu, grad.tensor())?;
+            dy.must_be(GRADIENT, kind)?;
+            let rows = Matrix::of(&dy, o);
             if let (Some(id), Some(input)) = (to_weight, &input) {
                 let dw = Array::new(&gpu, (o, i), Kind::F32)?;
-                multiply(&gpu, [input, &dy, &dw], [false, true], [i, o, n])?;
+                multiply(&gpu, [rows.turned(), Matrix::of(input, i)], &dw, [o, i, n])?;
                 grads.give(id, dw.into_tensor())?;
             }
             if let Some(id) = to_bias {
                 grads.give(id, bias::gradient(&gpu, &dy, columns)?.into_tensor())?;
             }
             if let (Some(id), Some(factors)) = (to_x, &factors) {
-                let dx = Array::new(&gpu, (n, i), dy.kind())?;
-                multiply(&gpu, [factors, &dy, &dx], [false, false], [i, n, o])?;
+                let dx = Array::new(&gpu, (n, i), kind)?;
+                multiply(&gpu, [rows, Matrix::of(factors, i)], &dx, [n, i, o])?;
                 grads.give(id, dx.into_tensor())?;
             }
             Ok(())
@@ -74,70 +73,25 @@ pub(crate) fn linear(
     Ok(y)
 }
 
-/// `to = a · b`, all of them seen by columns and so many of the first two transposed: (m, k) · (k, n).
+/// `to = a · b`.
 fn multiply(
-    gpu: &Rc<Gpu>,
-    [a, b, to]: [&Array; 3],
-    transposed: [bool; 2],
-    [m, n, k]: [usize; 3],
+    gpu: &Gpu,
+    [a, b]: [Matrix; 2],
+    to: &Array,
+    [rows, columns, inner]: [usize; 3],
 ) -> Result<()> {
-    b.must_be(OP, a.kind())?;
-    if m * n == 0 {
+    if rows * columns == 0 {
         return Ok(());
     }
-    if k == 0 {
+    if inner == 0 {
         return elementwise::clear(gpu, to);
     }
-    let operation = |transposed: bool| {
-        if transposed {
-            sys::cublasOperation_t::CUBLAS_OP_T
-        } else {
-            sys::cublasOperation_t::CUBLAS_OP_N
-        }
+    let product = Product {
+        rows,
+        columns,
+        inner,
+        count: 1,
+        adds: false,
     };
-    // Rows of a matrix as it lies in memory.
-    let leading = |transposed: bool, rows: usize, columns: usize| {
-        (if transposed { columns } else { rows }) as i32
-    };
-    let compute = if a.kind() == Kind::F32 && options().tf32 {
-        sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32
-    } else {
-        sys::cublasComputeType_t::CUBLAS_COMPUTE_32F
-    };
-    let (one, zero) = (1.0f32, 0.0f32);
-    let pointer = |array: &Array| array.address() as *mut c_void;
-    let blas = gpu.device().cublas_handle();
-    // SAFETY: the arrays have the sizes of the matrices, alpha and beta are floats of the host as the compute type asks, and the
-    // handle works in the device's stream (see the module for the rest).
-    unsafe {
-        result::gemm_ex(
-            *blas.handle(),
-            operation(transposed[0]),
-            operation(transposed[1]),
-            m as i32,
-            n as i32,
-            k as i32,
-            (&raw const one).cast(),
-            pointer(a),
-            number_type(a),
-            leading(transposed[0], m, k),
-            pointer(b),
-            number_type(b),
-            leading(transposed[1], k, n),
-            (&raw const zero).cast(),
-            pointer(to),
-            number_type(to),
-            m as i32,
-            compute,
-            sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
-        )
-    }
-    .map_err(|error| failed("cublasGemmEx", error))
-}
-
-fn number_type(array: &Array) -> sys::cudaDataType {
-    match array.kind() {
-        Kind::F32 => sys::cudaDataType::CUDA_R_32F,
-        Kind::Bf16 => sys::cudaDataType::CUDA_R_16BF,
-    }
+    product.compute(gpu, a, b, Matrix::of(to, columns))
 }

@@ -6,6 +6,7 @@ use super::array::{Array, Kind};
 use super::elementwise;
 use super::gpu::Gpu;
 use super::launch::Launch;
+use super::recording;
 use crate::cross_entropy::Weighing;
 use crate::tape::Tape;
 
@@ -41,9 +42,14 @@ pub(crate) fn cross_entropy(
         Some(weights) => labels.iter().map(|label| weights[*label as usize]).sum(),
         None => n as f64,
     };
-    let share = if total > 0.0 { 1.0 / total } else { 0.0 };
-    let labels = gpu.upload(labels)?;
-    let weights = weighing.class_weights.map(|weights| gpu.upload(weights));
+    let share = match weighing.class_weights {
+        // It depends on the labels, which are others each time.
+        Some(_) if recording::is_active() => -1.0,
+        _ if total > 0.0 => 1.0 / total,
+        _ => 0.0,
+    };
+    let labels = recording::targets(&gpu, labels)?;
+    let weights = weighing.class_weights.map(|weights| gpu.constant(weights));
     let weights = weights.transpose()?;
     let losses = gpu.buffer::<f64>(n)?;
     let gradient = to_logits.map(|_| Array::new(&gpu, (n, k), values.kind()));
@@ -51,7 +57,7 @@ pub(crate) fn cross_entropy(
     Launch::of(&gpu, OP, values.kind())
         .at(&values)
         .at(&labels)
-        .maybe_at(weights.as_ref())
+        .maybe_at(weights.as_deref())
         .double(weighing.label_smoothing)
         .double(share)
         .size(n)
@@ -77,12 +83,16 @@ pub(crate) fn cross_entropy(
     Ok(loss)
 }
 
+fn bits(numbers: &[f32]) -> Vec<u32> {
+    numbers.iter().map(|number| number.to_bits()).collect()
+}
+
 /// The mean squared difference of the outputs, (n, 1), to the targets: a scalar.
 pub(crate) fn mean_squared_error(gpu: &Gpu, outputs: &Array, targets: &[f32]) -> Result<Array> {
     let loss = Array::new(gpu, (), Kind::F32)?;
     Launch::of(gpu, "mean_squared_error", outputs.kind())
         .at(outputs)
-        .at(&gpu.upload(targets)?)
+        .at(&recording::targets(gpu, &bits(targets))?)
         .size(targets.len())
         .at(&loss)
         .blocks(1)?;
@@ -101,7 +111,7 @@ pub(crate) fn mean_squared_error_gradient(
     let dx = Array::new(gpu, (n, 1), outputs.kind())?;
     Launch::of(gpu, "mean_squared_error_gradient", outputs.kind())
         .at(outputs)
-        .at(&gpu.upload(targets)?)
+        .at(&recording::targets(gpu, &bits(targets))?)
         .at(upstream)
         .at(&dx)
         .size(n)

@@ -36,6 +36,8 @@ pub(crate) mod linear;
 #[cfg(feature = "cuda")]
 pub(crate) mod loss;
 #[cfg(feature = "cuda")]
+mod module;
+#[cfg(feature = "cuda")]
 pub(crate) mod optimizer;
 #[cfg(feature = "cuda")]
 mod parity;
@@ -44,7 +46,11 @@ mod pictures;
 #[cfg(feature = "cuda")]
 pub(crate) mod pool;
 #[cfg(feature = "cuda")]
+mod product;
+#[cfg(feature = "cuda")]
 pub(crate) mod rearrange;
+#[cfg(feature = "cuda")]
+mod recording;
 
 pub use options::{Options, options, set_options};
 #[cfg(feature = "cuda")]
@@ -53,6 +59,9 @@ pub use parity::{Comparison, parity};
 pub use pictures::{
     PictureFilter, PictureId, PicturePixels, PictureStore, PictureView, free_memory,
 };
+
+#[cfg(feature = "cuda")]
+pub use recording::{Recording, copy, copy_all, record};
 
 #[cfg(feature = "cuda")]
 pub(crate) use array::Array;

@@ -10,9 +10,11 @@ use crate::{cli::CheckDeviceArgs, failure::Failure};
 #[derive(Clone, Debug, Serialize)]
 struct Case {
     operation: String,
-    /// The numbers of activations.
+    /// What it computes with.
     precision: &'static str,
-    /// The largest error of the result, relative to its size.
+    /// Whether it was held to algorithms that always give the same bits.
+    deterministic: bool,
+    /// The largest error of the result, relative to its size; not a number where there is no result.
     forward: f64,
     /// That of the gradients, if there are any.
     backward: Option<f64>,
@@ -20,6 +22,8 @@ struct Case {
     repeatable: bool,
     /// What the errors may be.
     tolerance: f64,
+    /// Why there is no result.
+    error: Option<String>,
     passed: bool,
 }
 
@@ -43,7 +47,7 @@ pub fn check_device(args: &CheckDeviceArgs) -> Result<Answer, Failure> {
         device: device::describe(&device)
             .map_err(Failure::bad_input)?
             .to_string(),
-        cases: cases(&device)?,
+        cases: cases(&device),
     };
     let bad = checked.cases.iter().filter(|case| !case.passed).count();
     let text = if args.json {
@@ -60,22 +64,24 @@ pub fn check_device(args: &CheckDeviceArgs) -> Result<Answer, Failure> {
 }
 
 #[cfg(feature = "cuda")]
-fn cases(device: &Device) -> Result<Vec<Case>, Failure> {
-    let found = graft_ops::cuda::parity(device).map_err(Failure::some_failed)?;
+fn cases(device: &Device) -> Vec<Case> {
+    let found = graft_ops::cuda::parity(device);
     let case = |found: graft_ops::cuda::Comparison| Case {
         passed: found.is_fine(),
         tolerance: found.tolerance(),
         operation: found.name,
         precision: found.numbers,
+        deterministic: found.deterministic,
+        error: found.failure,
         forward: found.forward,
         backward: found.backward,
         repeatable: found.repeatable,
     };
-    Ok(found.into_iter().map(case).collect())
+    found.into_iter().map(case).collect()
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cases(_: &Device) -> Result<Vec<Case>, Failure> {
+fn cases(_: &Device) -> Vec<Case> {
     unreachable!("without CUDA there is no device but the CPU")
 }
 
@@ -96,10 +102,12 @@ fn table(checked: &Checked, all: bool) -> String {
             Some(error) => format!("{error:.1e}"),
             None => "-".to_owned(),
         };
-        let verdict = match (case.passed, case.repeatable) {
-            (true, _) => "",
-            (false, false) => "  differs from run to run",
-            (false, true) => "  differs",
+        let verdict = match (case.passed, &case.error, case.repeatable) {
+            (true, ..) if case.deterministic => String::new(),
+            (true, ..) => "  fastest algorithm".to_owned(),
+            (false, Some(error), _) => format!("  failed: {error}"),
+            (false, None, false) if case.deterministic => "  differs from run to run".to_owned(),
+            (false, None, _) => "  differs".to_owned(),
         };
         lines.push(format!(
             "{:48}{:>8}{:>11}{backward:>11}{verdict}",
@@ -108,7 +116,7 @@ fn table(checked: &Checked, all: bool) -> String {
             format!("{:.1e}", case.forward),
         ));
     }
-    for precision in ["f32", "bf16"] {
+    for precision in ["f32", "tf32", "bf16"] {
         let cases = checked.cases.iter();
         let cases: Vec<&Case> = cases.filter(|case| case.precision == precision).collect();
         let passed = cases.iter().filter(|case| case.passed).count();
@@ -140,7 +148,13 @@ mod tests {
             backward: None,
             repeatable,
             tolerance: 1e-4,
+            deterministic: true,
+            error: None,
             passed: forward <= 1e-4 && repeatable,
+        };
+        let failed = Case {
+            error: Some("no such algorithm".to_owned()),
+            ..case("pool", "f32", f64::NAN, true)
         };
         let checked = Checked {
             device: "cuda:0".to_owned(),
@@ -148,19 +162,21 @@ mod tests {
                 case("add", "f32", 1e-7, true),
                 case("cat", "f32", 0.5, true),
                 case("linear", "bf16", 1e-5, false),
+                failed,
             ],
         };
         let text = table(&checked, false);
         assert!(!text.contains("add "), "{text}");
         assert!(text.contains("differs\n") && text.contains("differs from run to run\n"));
         assert!(
-            text.contains("f32: 1 of 2 operations as on the CPU, largest relative error 5.0e-1")
+            text.contains("f32: 1 of 3 operations as on the CPU, largest relative error 5.0e-1")
         );
         assert!(
             text.ends_with(
                 "bf16: 0 of 1 operations as on the CPU, largest relative error 1.0e-5\n"
             )
         );
+        assert!(text.contains("failed: no such algorithm\n"), "{text}");
         assert!(table(&checked, true).contains("add "));
     }
 }

@@ -12,8 +12,7 @@ pub(super) fn pool(threads: Option<u32>) -> Result<ThreadPool, Failure> {
         || available_parallelism().map_or(1, usize::from),
         |threads| threads as usize,
     );
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    pool.map_err(|error| {
+    crate::threads::build(threads).map_err(|error| {
         Failure::bad_input(format!("can't start {threads} threads: {error}"))
             .hint("choose fewer with --threads")
     })

@@ -18,6 +18,11 @@ pub enum ToWorker {
         /// A [`graft_trainer::Trial`].
         trial: Value,
     },
+    /// Open this device, on which trials may follow.
+    Prepare {
+        /// As `--device` names it.
+        device: String,
+    },
     /// End the running trial with a checkpoint and wait for the next order.
     Yield,
     /// End the running trial with a checkpoint and exit. The end of the stream means the same, since then the sweep
@@ -31,6 +36,8 @@ pub enum ToWorker {
 pub enum FromWorker {
     /// The trial is accepted. A worker that dies before it says so has done nothing to the trial.
     Started,
+    /// The device is open, as far as that can be told.
+    Ready,
     /// A step is done. Not every step is told.
     Step {
         /// Where the trial is.

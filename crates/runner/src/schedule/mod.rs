@@ -35,6 +35,10 @@ pub struct Job {
     /// Trials with the same word share decoded pictures in a worker's memory, and the features of a frozen backbone.
     /// Weights are opened by each trial.
     pub cohort: String,
+    /// Trials with the same word go equally fast beside the same others.
+    pub kind: String,
+    /// Whether its steps are so small that one trial leaves a GPU idle most of the time.
+    pub is_light: bool,
     /// What the worker is handed.
     pub trial: Value,
     /// Whether it only starts once the listener has released it.
@@ -50,6 +54,8 @@ pub struct Settings {
     pub devices: Vec<String>,
     /// Whether as many trials run at a time as there are workers; or, on each device, as many as prove worth it.
     pub all_at_once: bool,
+    /// How many light trials each device begins with where their number is looked for.
+    pub at_first: usize,
     /// Cores to share out among running trials.
     pub cores: usize,
     /// When cores are idle, a trial that would still run longer than this goes on from a checkpoint on more threads.

@@ -35,11 +35,6 @@ impl Pace {
         Duration::try_from_secs_f64((1.0 - self.last.1).max(0.0) * took.as_secs_f64() / moved).ok()
     }
 
-    /// The share of the trial that is done.
-    pub(super) fn done(&self) -> f64 {
-        self.last.1
-    }
-
     /// Whether it has been watched long enough to be trusted.
     pub(super) fn is_settled(&self, after: Duration) -> bool {
         self.last.0 - self.first.0 >= after

@@ -22,6 +22,8 @@ pub struct WorkerProgram {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<OsString>,
+    /// What is added to its environment.
+    pub env: Vec<(String, OsString)>,
 }
 
 /// A running worker. Dropping it kills the process.
@@ -45,6 +47,7 @@ impl WorkerProcess {
         let mut command = Command::new(&program.program);
         command
             .args(&program.args)
+            .envs(program.env.iter().map(|(name, value)| (name, value)))
             .env("RAYON_NUM_THREADS", threads.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -169,6 +169,8 @@ mod tests {
             id: id.to_owned(),
             needs: needs.iter().map(|&need| need.to_owned()).collect(),
             cohort: cohort.to_owned(),
+            kind: String::new(),
+            is_light: false,
             trial: serde_json::Value::Null,
             held: false,
         }

@@ -1,16 +1,16 @@
 //! The loop that hands out trials and hears how they end.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::VecDeque,
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     time::{Duration, Instant},
 };
 
 use super::{
-    End, Event, FromWorker, Job, Listener, Settings, SignalSender, Stop, Tally, ToWorker, cores,
-    crowd::{Crowd, Seen},
+    End, Event, FromWorker, Job, Listener, Settings, SignalSender, Stop, Tally, ToWorker,
+    crowd::{Crowd, Number},
     pace::Pace,
-    process::{WorkerProcess, describe_exit},
+    process::describe_exit,
     queue::Queue,
     slot::{Running, Slot},
 };
@@ -20,8 +20,6 @@ const TICK: Duration = Duration::from_millis(250);
 /// A kill that hits the whole sweep reaches its processes one after the other. Waiting this long before a worker's
 /// death is written down as the trial's fault keeps such a trial resumable.
 const KILL_GRACE: Duration = Duration::from_millis(200);
-/// How long a trial is watched before its pace is believed.
-const SETTLING: Duration = Duration::from_secs(2);
 /// So many workers may die in a row before any of them takes a trial.
 const START_ATTEMPTS: u32 = 3;
 
@@ -46,9 +44,16 @@ impl Schedule {
     pub fn new(jobs: Vec<Job>, settings: Settings) -> Self {
         let (sender, events) = channel();
         let workers = settings.workers.clamp(1, jobs.len().max(1));
+        let number = if settings.all_at_once {
+            Number::All
+        } else if jobs.iter().all(|job| job.is_light) {
+            Number::From(settings.at_first)
+        } else {
+            Number::From(1)
+        };
         Self {
             queue: Queue::new(jobs),
-            crowd: Crowd::new(&settings.devices, workers, settings.all_at_once),
+            crowd: Crowd::new(&settings.devices, workers, number),
             settings,
             slots: (0..workers).map(|_| Slot::default()).collect(),
             sender,
@@ -73,6 +78,7 @@ impl Schedule {
             self.stop_in_time(listener);
             if self.tally.stop.is_none() {
                 self.start_trials(listener);
+                self.prepare_workers();
                 self.use_idle_cores();
             }
             if self.running() == 0 {
@@ -87,7 +93,6 @@ impl Schedule {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the schedule holds a sender"),
             }
-            self.watch_devices();
             listener.tick();
         }
         for slot in &mut self.slots {
@@ -132,161 +137,6 @@ impl Schedule {
         self.running_trials().count()
     }
 
-    /// Lets each device see how its trials go, which decides how many it gets.
-    fn watch_devices(&mut self) {
-        let now = Instant::now();
-        for place in 0..self.settings.devices.len() {
-            let slots = self.slots.iter().enumerate();
-            let trials: Vec<Seen> = slots
-                .filter(|(slot, _)| self.crowd.place(*slot) == place)
-                .filter_map(|(slot, it)| Some((slot, it.running?.pace.map(|pace| pace.done()))))
-                .collect();
-            self.crowd.watch(place, &trials, now);
-        }
-    }
-
-    /// How many trials run on the device of a slot.
-    fn neighbours(&self, slot: usize) -> usize {
-        let place = self.crowd.place(slot);
-        let slots = self.slots.iter().enumerate();
-        let there =
-            slots.filter(|(other, it)| it.running.is_some() && self.crowd.place(*other) == place);
-        there.count()
-    }
-
-    /// Tells the trials on the device of a slot how many they are.
-    fn count_neighbours(&mut self, slot: usize) {
-        let (place, count) = (self.crowd.place(slot), self.neighbours(slot));
-        for (other, it) in self.slots.iter_mut().enumerate() {
-            if let Some(running) = &mut it.running
-                && self.crowd.place(other) == place
-            {
-                running.crowd = running.crowd.max(count);
-            }
-        }
-    }
-
-    /// When no more trials wait, asks long-running ones to come back for the cores that are idle: they go on from a
-    /// checkpoint, which changes no result.
-    fn use_idle_cores(&mut self) {
-        if self.queue.ready() > 0 || self.running() == 0 {
-            return;
-        }
-        let share = self.settings.cores / self.running();
-        let worth = self.settings.worth_moving;
-        for slot in &mut self.slots {
-            let (Some(running), Some(process)) = (&mut slot.running, &mut slot.process) else {
-                continue;
-            };
-            let long = running.pace.is_some_and(|pace| {
-                pace.is_settled(SETTLING.min(worth))
-                    && pace.remaining().is_some_and(|left| left > worth)
-            });
-            if long && !running.moving && share >= 2 * running.threads {
-                running.moving = process.send(&ToWorker::Yield).is_ok();
-            }
-        }
-    }
-
-    /// Gives every idle worker a trial while there are any, and lets workers go when none will come.
-    fn start_trials(&mut self, listener: &mut dyn Listener) {
-        let mut idle: Vec<usize> = (0..self.slots.len())
-            .filter(|&slot| self.slots[slot].running.is_none())
-            .collect();
-        // A process that is there already is used before another one is started.
-        idle.sort_by_key(|&slot| (self.slots[slot].process.is_none(), slot));
-        for (used, &slot) in idle.iter().enumerate() {
-            if !self.crowd.has_room(slot, self.neighbours(slot)) {
-                continue;
-            }
-            let ready = self.queue.ready();
-            let busy: BTreeSet<String> = self
-                .running_trials()
-                .map(|running| self.queue.job(running.place).cohort.clone())
-                .collect();
-            let Some(place) = self
-                .queue
-                .take(self.slots[slot].last_cohort.as_deref(), &busy)
-            else {
-                break;
-            };
-            // Trials that are about to come back for more threads share as if they were back.
-            let (moving, staying): (Vec<Running>, Vec<Running>) =
-                self.running_trials().partition(|running| running.moving);
-            let taken: usize = staying.iter().map(|running| running.threads).sum();
-            let free = self.settings.cores.saturating_sub(taken);
-            let threads = if self.settings.all_at_once {
-                cores::share(free, idle.len() - used + moving.len(), ready + moving.len())
-            } else {
-                // Others may come beside it.
-                cores::share(self.settings.cores, self.slots.len(), self.slots.len())
-            };
-            self.start(slot, place, threads, listener);
-            if self.tally.stop.is_some() {
-                return;
-            }
-        }
-        if !self.queue.may_go_on() {
-            for slot in self.slots.iter_mut().filter(|slot| slot.running.is_none()) {
-                slot.retire();
-            }
-        }
-    }
-
-    /// Hands a trial to the worker of a slot, which is started if need be.
-    fn start(&mut self, slot: usize, place: usize, threads: usize, listener: &mut dyn Listener) {
-        if self.slots[slot].process.is_none() {
-            self.generation += 1;
-            let share = (self.settings.cores / self.slots.len()).max(1);
-            match WorkerProcess::spawn(
-                &self.settings.program,
-                slot,
-                self.generation,
-                share,
-                &self.sender,
-            ) {
-                Ok(process) => {
-                    self.slots[slot] = Slot {
-                        process: Some(process),
-                        generation: self.generation,
-                        ..Slot::default()
-                    };
-                }
-                Err(error) => {
-                    self.queue.give_back(place);
-                    let program = self.settings.program.program.display();
-                    self.stop(
-                        Stop::NoWorkers(format!("can't start {program}: {error}")),
-                        listener,
-                    );
-                    return;
-                }
-            }
-        }
-        self.crowd.changed(slot);
-        let job = self.queue.job(place);
-        let message = ToWorker::Run {
-            threads,
-            device: self.crowd.name(slot).to_owned(),
-            trial: job.trial.clone(),
-        };
-        let worker = &mut self.slots[slot];
-        worker.running = Some(Running {
-            place,
-            threads,
-            accepted: false,
-            moving: false,
-            pace: None,
-            crowd: 0,
-        });
-        worker.last_cohort = Some(job.cohort.clone());
-        self.count_neighbours(slot);
-        if let Some(process) = &mut self.slots[slot].process {
-            // A worker that is gone is found by its closed stdout, and the trial is given back then.
-            drop(process.send(&message));
-        }
-    }
-
     fn handle(&mut self, event: Event, listener: &mut dyn Listener) {
         match event {
             Event::Signal => {
@@ -322,6 +172,10 @@ impl Schedule {
     }
 
     fn heard(&mut self, slot: usize, message: FromWorker, listener: &mut dyn Listener) {
+        if message == FromWorker::Ready {
+            self.slots[slot].is_warm = true;
+            return;
+        }
         let Slot {
             running: Some(running),
             has_accepted,
@@ -337,11 +191,14 @@ impl Schedule {
             self.failed_starts = 0;
             *has_accepted = true;
             listener.started(job, slot, threads);
+            self.crowd.taken(slot, Instant::now());
         }
         match message {
-            FromWorker::Started => {}
+            FromWorker::Started | FromWorker::Ready => {}
             FromWorker::Step { progress } => {
-                running.pace = Some(Pace::follow(running.pace, &progress, Instant::now()));
+                let now = Instant::now();
+                running.pace = Some(Pace::follow(running.pace, &progress, now));
+                self.crowd.step(slot, &progress, now);
                 listener.step(job, slot, &progress);
             }
             FromWorker::Epoch { row, timing } => listener.epoch(job, slot, &row, &timing),
@@ -352,14 +209,9 @@ impl Schedule {
 
     /// Books the end of the trial that runs in a slot, and what follows from it.
     fn ended(&mut self, slot: usize, end: &End, listener: &mut dyn Listener) {
-        self.crowd.changed(slot);
-        let Some(Running {
-            place,
-            moving,
-            crowd,
-            ..
-        }) = self.slots[slot].running.take()
-        else {
+        self.crowd.left(slot, Instant::now());
+        self.slots[slot].is_warm = true;
+        let Some(Running { place, moving, .. }) = self.slots[slot].running.take() else {
             return;
         };
         if moving && *end == End::Interrupted && self.tally.stop.is_none() {
@@ -368,9 +220,9 @@ impl Schedule {
             return;
         }
         if matches!(end, End::OutOfMemory { .. }) {
-            // What it holds of the device's memory goes with the process.
-            self.slots[slot].retire();
-            if self.crowd.is_full(slot, crowd) && self.tally.stop.is_none() {
+            // What they hold of the device's memory goes with the processes.
+            self.retire_idle(self.crowd.place(slot));
+            if self.crowd.is_full(slot) && self.tally.stop.is_none() {
                 self.queue.give_back(place);
                 listener.moved(self.queue.job(place), slot);
                 return;
@@ -404,6 +256,15 @@ impl Schedule {
         }
     }
 
+    /// Lets the workers of a device go that have no trial.
+    fn retire_idle(&mut self, place: usize) {
+        for (slot, it) in self.slots.iter_mut().enumerate() {
+            if it.running.is_none() && self.crowd.place(slot) == place {
+                it.retire();
+            }
+        }
+    }
+
     /// A worker's stdout was closed: finds out how it ended and what that means for its trial.
     fn worker_died(&mut self, slot: usize, listener: &mut dyn Listener) {
         let Some(process) = self.slots[slot].process.take() else {
@@ -421,6 +282,7 @@ impl Schedule {
         };
         if !running.accepted {
             self.slots[slot].running = None;
+            self.crowd.left(slot, Instant::now());
             self.queue.give_back(running.place);
             // A worker that has run trials before was told to end, by whomever.
             if !self.slots[slot].has_accepted && self.tally.stop.is_none() {
@@ -482,5 +344,6 @@ impl Schedule {
     }
 }
 
+mod starting;
 #[cfg(all(test, unix))]
 mod tests;

@@ -12,6 +12,10 @@ pub(super) struct Slot {
     /// Whether its process has accepted a trial.
     pub(super) has_accepted: bool,
     pub(super) last_cohort: Option<String>,
+    /// Whether its process has opened its device already.
+    pub(super) is_warm: bool,
+    /// Whether a process in this place was ever told to open its device ahead of a trial.
+    pub(super) was_prepared: bool,
     /// Why its process was killed, if the schedule did that.
     pub(super) killed_because: Option<String>,
 }
@@ -27,8 +31,6 @@ pub(super) struct Running {
     /// Whether it was asked to come back for more threads.
     pub(super) moving: bool,
     pub(super) pace: Option<Pace>,
-    /// The most trials that were on its device at a time, itself among them.
-    pub(super) crowd: usize,
 }
 
 impl Slot {
@@ -42,6 +44,11 @@ impl Slot {
 
     /// Lets an idle worker exit and waits for it.
     pub(super) fn retire(&mut self) {
+        // One that has not said anything yet may be busy with opening its device.
+        if !self.has_accepted && !self.is_warm {
+            self.kill("it was not needed");
+        }
+        self.is_warm = false;
         if let Some(process) = self.process.take() {
             // How an idle worker exits concerns no trial.
             drop(process.finish());

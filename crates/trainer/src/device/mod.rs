@@ -4,6 +4,8 @@ mod description;
 #[cfg(feature = "cuda")]
 mod gpu;
 
+use std::ffi::OsString;
+
 pub use candle_core::Device;
 use graft_model::Precision;
 use graft_ops::cuda;
@@ -11,6 +13,32 @@ use graft_ops::cuda;
 use crate::{Recipe, TrainError};
 
 pub use description::{Description, describe};
+
+/// The variable that says how threads wait for a GPU: `spin`, `yield` or `block`. Without it NVIDIA's driver decides.
+pub const WAITING: &str = "GRAFT_CUDA_WAIT";
+/// The environment variable that has steps on a GPU recorded, if it is `1`.
+pub const RECORDING: &str = "GRAFT_CUDA_GRAPHS";
+
+/// Whether the environment says about GPUs what can be followed.
+///
+/// # Errors
+/// Which variable has which value, and what it may have.
+pub fn check_environment() -> Result<(), String> {
+    let known: [(&str, &[&str]); 2] = [
+        (WAITING, &["spin", "yield", "block"]),
+        (RECORDING, &["0", "1"]),
+    ];
+    for (name, values) in known {
+        let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else {
+            continue;
+        };
+        if !values.iter().any(|known| value == **known) {
+            let (value, values) = (value.to_string_lossy(), values.join("`, `"));
+            return Err(format!("{name} is `{value}`, expected `{values}`"));
+        }
+    }
+    Ok(())
+}
 
 /// A device's name, understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +56,7 @@ enum Place {
 pub fn open(name: &str) -> Result<Device, TrainError> {
     let opened = match place(name)? {
         Place::Cpu => Ok(Device::Cpu),
-        Place::Cuda(ordinal) => check_cuda(ordinal).and_then(|()| open_cuda(ordinal)),
+        Place::Cuda(ordinal) => load_cuda(ordinal).and_then(|()| open_cuda(ordinal)),
     };
     opened.map_err(|reason| error(name, reason))
 }
@@ -51,7 +79,16 @@ pub fn spread(name: &str) -> Result<Vec<String>, TrainError> {
     })
 }
 
-/// Whether [`open`] would find the device, without opening it: no memory of a GPU is taken.
+/// To be held by tests that use a GPU, which has one stream in a process.
+#[cfg(all(test, feature = "cuda"))]
+pub(crate) fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ONE.lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Whether [`open`] would find the device, without opening it: no memory of a GPU is taken, and but for NVIDIA's driver no library is
+/// loaded.
 ///
 /// # Errors
 /// As [`open`], except for what only shows when a GPU is used.
@@ -112,6 +149,14 @@ fn place(name: &str) -> Result<Place, TrainError> {
 
 /// Whether all that GPU `ordinal` needs is there.
 fn check_cuda(ordinal: usize) -> Result<(), String> {
+    graft_cuda::find()
+        .and_then(|()| graft_cuda::device(ordinal))
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+/// Loads all that GPU `ordinal` needs.
+fn load_cuda(ordinal: usize) -> Result<(), String> {
     graft_cuda::load()
         .and_then(|()| graft_cuda::device(ordinal))
         .map(drop)
@@ -126,6 +171,25 @@ pub fn memory(device: &Device) -> Option<(u64, u64)> {
     }
     let _ = device;
     None
+}
+
+/// All bytes of the device of a name, without opening it; none of the CPU, or where the driver does not tell.
+pub fn memory_of(name: &str) -> Option<u64> {
+    match place(name).ok()? {
+        Place::Cpu => None,
+        Place::Cuda(ordinal) => Some(graft_cuda::device(ordinal).ok()?.memory),
+    }
+}
+
+/// What tells other processes where this one has found the libraries of GPUs: variables of their environment.
+pub fn found_libraries() -> Vec<(String, OsString)> {
+    graft_cuda::found().into_iter().collect()
+}
+
+/// Gives memory of GPUs that was freed, and is kept by this process for later, to whoever needs it.
+pub(crate) fn give_memory_back() {
+    #[cfg(feature = "cuda")]
+    gpu::give_memory_back();
 }
 
 #[cfg(feature = "cuda")]

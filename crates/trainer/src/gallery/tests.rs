@@ -108,6 +108,7 @@ fn gpu() -> Option<Device> {
 
 #[test]
 fn inputs_made_on_a_gpu_have_the_bits_of_the_cpu() {
+    let _alone = device::alone();
     let Some(device) = gpu() else { return };
     let resized = ["resize 40", "center-crop"];
     for (train, eval, size) in [
@@ -178,6 +179,7 @@ fn inputs_made_on_a_gpu_have_the_bits_of_the_cpu() {
 /// As numbers of 16 bits they are the nearest to those of 32.
 #[test]
 fn inputs_are_rounded_where_they_are_made() {
+    let _alone = device::alone();
     let Some(device) = gpu() else { return };
     let mut store = PictureStore::new(&device, 1 << 20).unwrap();
     let rgb: Vec<u8> = (0..3 * 16 * 16).map(|i| (i % 256) as u8).collect();
@@ -219,6 +221,7 @@ fn inputs_are_rounded_where_they_are_made() {
 /// A worker keeps those of its last cache.
 #[test]
 fn pictures_stay_on_a_gpu_from_trial_to_trial() {
+    let _alone = device::alone();
     let Some(device) = gpu() else { return };
     let source: Arc<dyn Source> = Arc::new(Noise {
         classes: Vec::new(),

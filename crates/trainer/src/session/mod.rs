@@ -24,6 +24,7 @@ use crate::{
     network::BuiltNetwork,
     optimizer::{self, Optimizer},
     pace::Pace,
+    recorder::Recorder,
     step::{Found, StepResult},
 };
 
@@ -39,6 +40,7 @@ pub(crate) struct Session<'a> {
     pub(crate) trial: &'a Trial,
     pub(crate) built: BuiltNetwork,
     pub(crate) optimizer: Box<dyn Optimizer>,
+    pub(crate) recorder: Recorder,
     /// The average of the weights that is validated in their place, if the recipe wants one.
     pub(crate) average: Option<WeightAverage>,
     pub(crate) loader: Loader,
@@ -139,6 +141,7 @@ impl<'a> Session<'a> {
             std,
         };
         Ok(Self {
+            recorder: Recorder::new(&device, &spec.recipe),
             optimizer: build_optimizer(&spec.recipe, &built.network)?,
             average: start_average(&spec.recipe, &built.network)?,
             validation: Validation::new(&loader, val_bank, &feed),

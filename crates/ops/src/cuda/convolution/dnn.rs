@@ -18,7 +18,7 @@ pub(crate) struct Dnn {
     handle: sys::cudnnHandle_t,
     /// Outlives the handle, which works in it.
     _stream: Arc<CudaStream>,
-    plans: RefCell<HashMap<Key, Rc<Plan>>>,
+    plans: RefCell<HashMap<Key, Option<Rc<Plan>>>>,
 }
 
 impl Dnn {
@@ -41,14 +41,12 @@ impl Dnn {
         self.handle
     }
 
-    /// The plan for these sizes and options.
-    pub(super) fn plan(&self, key: Key) -> Result<Rc<Plan>> {
-        if let Some(plan) = self.plans.borrow().get(&key) {
-            return Ok(Rc::clone(plan));
-        }
-        let plan = Rc::new(Plan::new(&key)?);
-        self.plans.borrow_mut().insert(key, Rc::clone(&plan));
-        Ok(plan)
+    /// The plan for these sizes and options; none where cuDNN can't even describe them.
+    pub(super) fn plan(&self, key: Key) -> Option<Rc<Plan>> {
+        let mut plans = self.plans.borrow_mut();
+        let plan = plans.entry(key);
+        plan.or_insert_with(|| Plan::new(&key).ok().map(Rc::new))
+            .clone()
     }
 }
 

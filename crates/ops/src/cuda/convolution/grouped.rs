@@ -1,4 +1,4 @@
-//! Convolutions by this crate's own kernels: of each channel by itself, and of such sizes as cuDNN has nothing for.
+//! Convolutions by this crate's own kernels, of each channel by itself.
 
 use candle_core::Result;
 
@@ -17,7 +17,7 @@ const MOST_PIECES: usize = 256;
 const MOST_DEEP: usize = 65_535;
 
 /// The kernels' `Convolution`.
-fn words(g: &Geometry) -> [usize; 16] {
+pub(super) fn words(g: &Geometry) -> [usize; 16] {
     let (y, x) = (&g.y, &g.x);
     [
         g.n, y.input, x.input, g.channels, y.output, x.output, g.outputs, g.groups, y.kernel,

@@ -1,10 +1,14 @@
-//! Convolutions: cuDNN, and own kernels where every channel is filtered for itself.
+//! Convolutions: cuDNN, Winograd's algorithm, products of matrices where cuDNN has nothing, and own kernels where every channel is
+//! filtered for itself.
 
 pub(super) mod bias;
 mod dnn;
 mod grouped;
+mod offers;
 mod passes;
 mod plan;
+mod unfolded;
+pub(super) mod winograd;
 
 use std::rc::Rc;
 
@@ -20,7 +24,10 @@ use crate::conv2d::Geometry;
 use crate::tape::Tape;
 pub(super) use dnn::Dnn;
 use passes::Operands;
-use plan::Key;
+use plan::{Key, Plan};
+use unfolded::Unfolded;
+pub(super) use unfolded::by_products;
+use winograd::Winograd;
 
 const OP: &str = "conv2d";
 const GRADIENT: &str = "conv2d's gradient";
@@ -37,6 +44,7 @@ pub(crate) fn conv2d(
     all.extend(bias);
     let gpu = Gpu::of(OP, &all)?;
     let input = Array::of(OP, &gpu, x)?;
+    let forced = unfolded::forced();
     let convolution = Convolution {
         columns: Columns {
             rows: geometry.n * geometry.y.output * geometry.x.output,
@@ -45,6 +53,11 @@ pub(crate) fn conv2d(
         geometry,
         kind: input.kind(),
         options: options(),
+        forced,
+        winograd: match forced {
+            None => Winograd::of(&geometry, input.kind(), options()),
+            Some(_) => None,
+        },
         gpu: Rc::clone(&gpu),
     };
     let mut weights = Weights {
@@ -89,9 +102,13 @@ struct Convolution {
     /// Of input and output.
     kind: Kind,
     options: Options,
+    /// How many bytes matrices may take where cuDNN is not to be used.
+    forced: Option<usize>,
+    /// Where it is computed that way.
+    winograd: Option<Winograd>,
 }
 
-/// The weight as it is, and as cuDNN takes it once that has been made.
+/// The weight as it is, and as cuDNN and products take it once that has been made.
 struct Weights {
     /// (o, c/groups, kh, kw).
     parameter: Array,
@@ -117,7 +134,31 @@ impl Convolution {
         }
     }
 
-    /// The weight as cuDNN takes it.
+    /// Lets cuDNN compute a pass; false if it can't.
+    fn by_cudnn(
+        &self,
+        operands: Operands,
+        pass: impl FnOnce(&Plan, &Gpu, &Dnn, Operands) -> Result<bool>,
+    ) -> Result<bool> {
+        if self.forced.is_some() {
+            return Ok(false);
+        }
+        let dnn = self.gpu.dnn()?;
+        match dnn.plan(self.key()) {
+            Some(plan) => pass(&plan, &self.gpu, &dnn, operands),
+            None => Ok(false),
+        }
+    }
+
+    fn unfolded(&self) -> Unfolded<'_> {
+        Unfolded {
+            gpu: &self.gpu,
+            geometry: &self.geometry,
+            limit: self.forced.unwrap_or(unfolded::LIMIT),
+        }
+    }
+
+    /// The weight as cuDNN and products take it.
     fn filter<'w>(&self, weights: &'w mut Weights) -> Result<&'w Array> {
         let (g, gpu, parameter) = (&self.geometry, &self.gpu, &weights.parameter);
         let filter = match weights.filter.take() {
@@ -138,18 +179,20 @@ impl Convolution {
     fn forward(&self, x: &Array, weights: &mut Weights, bias: Option<&Array>) -> Result<Array> {
         let (g, gpu) = (&self.geometry, &self.gpu);
         let y = Array::new(gpu, g.output_shape(), self.kind)?;
+        if let Some(winograd) = &self.winograd {
+            winograd.forward(gpu, [x, &weights.parameter, &y], bias)?;
+            return Ok(y);
+        }
         if self.is_empty() {
             elementwise::clear(gpu, &y)?;
+        } else if self.is_own() {
+            grouped::forward(gpu, g, [x, &weights.parameter, &y], bias)?;
+            return Ok(y);
         } else {
-            let computed = !self.is_own() && {
-                let dnn = gpu.dnn()?;
-                let filter = self.filter(weights)?;
-                let operands = Operands { x, filter, y: &y };
-                dnn.plan(self.key())?.forward(gpu, &dnn, operands)?
-            };
-            if !computed {
-                grouped::forward(gpu, g, [x, &weights.parameter, &y], bias)?;
-                return Ok(y);
+            let filter = self.filter(weights)?;
+            let operands = Operands { x, filter, y: &y };
+            if !self.by_cudnn(operands, Plan::forward)? {
+                self.unfolded().forward([x, filter, &y])?;
             }
         }
         if let Some(bias) = bias {
@@ -164,44 +207,52 @@ impl Convolution {
             return Array::zeros(gpu, g.input_shape(), self.kind);
         }
         let dx = Array::new(gpu, g.input_shape(), self.kind)?;
-        let computed = !self.is_own() && {
-            let dnn = gpu.dnn()?;
-            let filter = self.filter(weights)?;
-            let operands = Operands {
-                x: &dx,
-                filter,
-                y: dy,
-            };
-            dnn.plan(self.key())?.input_gradient(gpu, &dnn, operands)?
-        };
-        if !computed {
+        if let Some(winograd) = &self.winograd {
+            winograd.input_gradient(gpu, [dy, &weights.parameter, &dx])?;
+            return Ok(dx);
+        }
+        if self.is_own() {
             grouped::input_gradient(gpu, g, [dy, &weights.parameter, &dx])?;
+            return Ok(dx);
+        }
+        let filter = self.filter(weights)?;
+        let operands = Operands {
+            x: &dx,
+            filter,
+            y: dy,
+        };
+        if !self.by_cudnn(operands, Plan::input_gradient)? {
+            self.unfolded().input_gradient([dy, filter, &dx])?;
         }
         Ok(dx)
     }
 
     fn weight_gradient(&self, x: &Array, dy: &Array) -> Result<Array> {
         let (g, gpu) = (&self.geometry, &self.gpu);
+        if let Some(winograd) = &self.winograd {
+            return winograd.weight_gradient(gpu, x, dy);
+        }
         if self.is_empty() {
             return Array::zeros(gpu, g.weight_shape(), Kind::F32);
         }
-        if !self.is_own() {
-            let dnn = gpu.dnn()?;
-            let shape = (g.outputs, g.kernel_area(), g.group_channels());
-            let filter = Array::new(gpu, shape, self.kind)?;
-            let operands = Operands {
-                x,
-                filter: &filter,
-                y: dy,
-            };
-            if dnn.plan(self.key())?.weight_gradient(gpu, &dnn, operands)? {
-                return self.as_parameter(&filter);
-            }
+        if self.is_own() {
+            return grouped::weight_gradient(gpu, g, x, dy);
         }
-        grouped::weight_gradient(gpu, g, x, dy)
+        let shape = (g.outputs, g.kernel_area(), g.group_channels());
+        let filter = Array::new(gpu, shape, self.kind)?;
+        let operands = Operands {
+            x,
+            filter: &filter,
+            y: dy,
+        };
+        if self.by_cudnn(operands, Plan::weight_gradient)? {
+            self.as_parameter(&filter)
+        } else {
+            self.as_parameter(&self.unfolded().weight_gradient(x, dy)?)
+        }
     }
 
-    /// A filter as cuDNN gives it in the order of the parameter, as f32.
+    /// A filter (o, kh·kw, c/groups) in the order of the parameter, as f32.
     fn as_parameter(&self, filter: &Array) -> Result<Array> {
         let (g, gpu) = (&self.geometry, &self.gpu);
         let gradient = if g.kernel_area() == 1 {

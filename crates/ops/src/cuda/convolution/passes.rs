@@ -2,14 +2,12 @@
 
 use std::ffi::c_void;
 
-use candle_core::Result;
-use candle_core::cuda::cudarc::cudnn::result::CudnnError;
 use candle_core::cuda::cudarc::cudnn::sys;
 
 use super::dnn::Dnn;
+use super::offers::Offer;
 use super::plan::Plan;
 use crate::cuda::array::{Array, Buffer, Located};
-use crate::cuda::gpu::failed;
 
 /// Input, filter and output, or their gradients; each pass writes one of them from the two others.
 #[derive(Clone, Copy)]
@@ -19,24 +17,19 @@ pub(super) struct Operands<'a> {
     pub(super) y: &'a Array,
 }
 
-/// An algorithm that cuDNN offers.
-pub(super) struct Offer<A> {
-    pub(super) algorithm: A,
-    /// Whether it computes convolutions of these sizes at all.
-    pub(super) works: bool,
-    /// Bytes that it takes beside its operands.
-    pub(super) workspace: usize,
-    pub(super) deterministic: bool,
-    pub(super) math: sys::cudnnMathType_t,
-}
+/// The algorithms that cuDNN has, or what it answered instead.
+pub(super) type Offered<A> = Result<Vec<Offer<A>>, sys::cudnnStatus_t>;
 
 /// A pass.
 pub(super) trait Pass {
     /// The names of the pass's algorithms.
-    type Algorithm: Copy;
+    type Algorithm: Copy + PartialEq;
+
+    /// The function of cuDNN's that computes the result.
+    const COMPUTES: &'static str;
 
     /// The algorithms that cuDNN expects to be the fastest, the fastest first.
-    fn offers(plan: &Plan, dnn: &Dnn) -> Result<Vec<Offer<Self::Algorithm>>>;
+    fn offers(plan: &Plan, dnn: &Dnn) -> Offered<Self::Algorithm>;
 
     /// The algorithms that were the fastest when tried, the fastest first. Writes the result's memory.
     fn tried(
@@ -44,7 +37,14 @@ pub(super) trait Pass {
         dnn: &Dnn,
         operands: Operands,
         workspace: (&Buffer<u8>, usize),
-    ) -> Result<Vec<Offer<Self::Algorithm>>>;
+    ) -> Offered<Self::Algorithm>;
+
+    /// Bytes that an algorithm takes beside its operands, by the math type that is set.
+    fn workspace(
+        plan: &Plan,
+        dnn: &Dnn,
+        algorithm: Self::Algorithm,
+    ) -> Result<usize, sys::cudnnStatus_t>;
 
     /// Computes the result.
     fn compute(
@@ -53,7 +53,7 @@ pub(super) trait Pass {
         operands: Operands,
         algorithm: Self::Algorithm,
         workspace: (&Buffer<u8>, usize),
-    ) -> Result<()>;
+    ) -> sys::cudnnStatus_t;
 }
 
 /// The most algorithms that are asked for: more than any pass has.
@@ -61,12 +61,15 @@ const ASKED: usize = 16;
 
 /// Calls `ask(how many, how many there are, where to put them)` of cuDNN and turns what it answers into offers.
 macro_rules! offers {
-    ($name:literal, $perf:ty, $ask:expr) => {{
+    ($perf:ty, $ask:expr) => {{
         // SAFETY: it is plain numbers, of which 0 is a valid value of every type.
         let mut found: [$perf; ASKED] = unsafe { std::mem::zeroed() };
         let mut count = 0;
         let ask: &dyn Fn(i32, *mut i32, *mut $perf) -> sys::cudnnStatus_t = &$ask;
-        done($name, ask(ASKED as i32, &raw mut count, found.as_mut_ptr()))?;
+        let status = ask(ASKED as i32, &raw mut count, found.as_mut_ptr());
+        if status != sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS {
+            return Err(status);
+        }
         let found = &found[..(count.max(0) as usize).min(ASKED)];
         Ok(found
             .iter()
@@ -81,13 +84,6 @@ macro_rules! offers {
     }};
 }
 
-fn done(name: &str, status: sys::cudnnStatus_t) -> Result<()> {
-    if status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS {
-        return Ok(());
-    }
-    Err(failed(name, CudnnError(status)))
-}
-
 fn pointer(place: &impl Located) -> *mut c_void {
     place.address() as *mut c_void
 }
@@ -97,15 +93,23 @@ const ZERO: *const c_void = (&raw const ZERO_FLOAT).cast();
 static ONE_FLOAT: f32 = 1.0;
 static ZERO_FLOAT: f32 = 0.0;
 
+fn sized(status: sys::cudnnStatus_t, bytes: usize) -> Result<usize, sys::cudnnStatus_t> {
+    match status {
+        sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS => Ok(bytes),
+        other => Err(other),
+    }
+}
+
 /// The output from input and filter.
 pub(super) struct Forward;
 
 impl Pass for Forward {
     type Algorithm = sys::cudnnConvolutionFwdAlgo_t;
 
-    fn offers(p: &Plan, dnn: &Dnn) -> Result<Vec<Offer<Self::Algorithm>>> {
+    const COMPUTES: &'static str = "cudnnConvolutionForward";
+
+    fn offers(p: &Plan, dnn: &Dnn) -> Offered<Self::Algorithm> {
         offers!(
-            "cudnnGetConvolutionForwardAlgorithm_v7",
             sys::cudnnConvolutionFwdAlgoPerf_t,
             // SAFETY: handle and descriptors are open, and there is room for the answers.
             |asked, count, found| unsafe {
@@ -128,9 +132,8 @@ impl Pass for Forward {
         dnn: &Dnn,
         of: Operands,
         (workspace, bytes): (&Buffer<u8>, usize),
-    ) -> Result<Vec<Offer<Self::Algorithm>>> {
+    ) -> Offered<Self::Algorithm> {
         offers!(
-            "cudnnFindConvolutionForwardAlgorithmEx",
             sys::cudnnConvolutionFwdAlgoPerf_t,
             // SAFETY: as for `offers`; the arrays have the sizes that the descriptors say.
             |asked, count, found| unsafe {
@@ -153,15 +156,36 @@ impl Pass for Forward {
         )
     }
 
+    fn workspace(
+        p: &Plan,
+        dnn: &Dnn,
+        algorithm: Self::Algorithm,
+    ) -> Result<usize, sys::cudnnStatus_t> {
+        let mut bytes = 0;
+        // SAFETY: handle and descriptors are open, and there is room for the answer.
+        let status = unsafe {
+            sys::cudnnGetConvolutionForwardWorkspaceSize(
+                dnn.handle(),
+                p.x.0,
+                p.filter.0,
+                p.convolution.0,
+                p.y.0,
+                algorithm,
+                &raw mut bytes,
+            )
+        };
+        sized(status, bytes)
+    }
+
     fn compute(
         p: &Plan,
         dnn: &Dnn,
         of: Operands,
         algorithm: Self::Algorithm,
         (workspace, bytes): (&Buffer<u8>, usize),
-    ) -> Result<()> {
+    ) -> sys::cudnnStatus_t {
         // SAFETY: handle and descriptors are open, and the arrays have the sizes that these say.
-        let status = unsafe {
+        unsafe {
             sys::cudnnConvolutionForward(
                 dnn.handle(),
                 ONE,
@@ -177,8 +201,7 @@ impl Pass for Forward {
                 p.y.0,
                 pointer(of.y),
             )
-        };
-        done("cudnnConvolutionForward", status)
+        }
     }
 }
 
@@ -188,9 +211,10 @@ pub(super) struct InputGradient;
 impl Pass for InputGradient {
     type Algorithm = sys::cudnnConvolutionBwdDataAlgo_t;
 
-    fn offers(p: &Plan, dnn: &Dnn) -> Result<Vec<Offer<Self::Algorithm>>> {
+    const COMPUTES: &'static str = "cudnnConvolutionBackwardData";
+
+    fn offers(p: &Plan, dnn: &Dnn) -> Offered<Self::Algorithm> {
         offers!(
-            "cudnnGetConvolutionBackwardDataAlgorithm_v7",
             sys::cudnnConvolutionBwdDataAlgoPerf_t,
             // SAFETY: handle and descriptors are open, and there is room for the answers.
             |asked, count, found| unsafe {
@@ -213,9 +237,8 @@ impl Pass for InputGradient {
         dnn: &Dnn,
         of: Operands,
         (workspace, bytes): (&Buffer<u8>, usize),
-    ) -> Result<Vec<Offer<Self::Algorithm>>> {
+    ) -> Offered<Self::Algorithm> {
         offers!(
-            "cudnnFindConvolutionBackwardDataAlgorithmEx",
             sys::cudnnConvolutionBwdDataAlgoPerf_t,
             // SAFETY: as for `offers`; the arrays have the sizes that the descriptors say.
             |asked, count, found| unsafe {
@@ -238,15 +261,36 @@ impl Pass for InputGradient {
         )
     }
 
+    fn workspace(
+        p: &Plan,
+        dnn: &Dnn,
+        algorithm: Self::Algorithm,
+    ) -> Result<usize, sys::cudnnStatus_t> {
+        let mut bytes = 0;
+        // SAFETY: handle and descriptors are open, and there is room for the answer.
+        let status = unsafe {
+            sys::cudnnGetConvolutionBackwardDataWorkspaceSize(
+                dnn.handle(),
+                p.filter.0,
+                p.y.0,
+                p.convolution.0,
+                p.x.0,
+                algorithm,
+                &raw mut bytes,
+            )
+        };
+        sized(status, bytes)
+    }
+
     fn compute(
         p: &Plan,
         dnn: &Dnn,
         of: Operands,
         algorithm: Self::Algorithm,
         (workspace, bytes): (&Buffer<u8>, usize),
-    ) -> Result<()> {
+    ) -> sys::cudnnStatus_t {
         // SAFETY: handle and descriptors are open, and the arrays have the sizes that these say.
-        let status = unsafe {
+        unsafe {
             sys::cudnnConvolutionBackwardData(
                 dnn.handle(),
                 ONE,
@@ -262,8 +306,7 @@ impl Pass for InputGradient {
                 p.x.0,
                 pointer(of.x),
             )
-        };
-        done("cudnnConvolutionBackwardData", status)
+        }
     }
 }
 
@@ -273,9 +316,10 @@ pub(super) struct WeightGradient;
 impl Pass for WeightGradient {
     type Algorithm = sys::cudnnConvolutionBwdFilterAlgo_t;
 
-    fn offers(p: &Plan, dnn: &Dnn) -> Result<Vec<Offer<Self::Algorithm>>> {
+    const COMPUTES: &'static str = "cudnnConvolutionBackwardFilter";
+
+    fn offers(p: &Plan, dnn: &Dnn) -> Offered<Self::Algorithm> {
         offers!(
-            "cudnnGetConvolutionBackwardFilterAlgorithm_v7",
             sys::cudnnConvolutionBwdFilterAlgoPerf_t,
             // SAFETY: handle and descriptors are open, and there is room for the answers.
             |asked, count, found| unsafe {
@@ -298,9 +342,8 @@ impl Pass for WeightGradient {
         dnn: &Dnn,
         of: Operands,
         (workspace, bytes): (&Buffer<u8>, usize),
-    ) -> Result<Vec<Offer<Self::Algorithm>>> {
+    ) -> Offered<Self::Algorithm> {
         offers!(
-            "cudnnFindConvolutionBackwardFilterAlgorithmEx",
             sys::cudnnConvolutionBwdFilterAlgoPerf_t,
             // SAFETY: as for `offers`; the arrays have the sizes that the descriptors say.
             |asked, count, found| unsafe {
@@ -323,15 +366,36 @@ impl Pass for WeightGradient {
         )
     }
 
+    fn workspace(
+        p: &Plan,
+        dnn: &Dnn,
+        algorithm: Self::Algorithm,
+    ) -> Result<usize, sys::cudnnStatus_t> {
+        let mut bytes = 0;
+        // SAFETY: handle and descriptors are open, and there is room for the answer.
+        let status = unsafe {
+            sys::cudnnGetConvolutionBackwardFilterWorkspaceSize(
+                dnn.handle(),
+                p.x.0,
+                p.y.0,
+                p.convolution.0,
+                p.filter.0,
+                algorithm,
+                &raw mut bytes,
+            )
+        };
+        sized(status, bytes)
+    }
+
     fn compute(
         p: &Plan,
         dnn: &Dnn,
         of: Operands,
         algorithm: Self::Algorithm,
         (workspace, bytes): (&Buffer<u8>, usize),
-    ) -> Result<()> {
+    ) -> sys::cudnnStatus_t {
         // SAFETY: handle and descriptors are open, and the arrays have the sizes that these say.
-        let status = unsafe {
+        unsafe {
             sys::cudnnConvolutionBackwardFilter(
                 dnn.handle(),
                 ONE,
@@ -347,7 +411,6 @@ impl Pass for WeightGradient {
                 p.filter.0,
                 pointer(of.filter),
             )
-        };
-        done("cudnnConvolutionBackwardFilter", status)
+        }
     }
 }

@@ -6,6 +6,7 @@ use half::bf16;
 
 use super::Comparison;
 use crate::cuda::array::Kind;
+use crate::cuda::options::Options;
 use crate::tape::Tape;
 
 /// An input of an operation.
@@ -130,12 +131,40 @@ impl Case {
         }
     }
 
-    /// Runs it on both devices.
-    pub(super) fn compare(&self, device: &Device, kind: Kind) -> Result<Comparison> {
-        let named = |error| candle_core::Error::Msg(format!("{}: {error}", self.name));
-        let expected = self.outcome(&Device::Cpu, kind).map_err(named)?;
-        let found = self.outcome(device, kind).map_err(named)?;
-        let again = self.outcome(device, kind).map_err(named)?;
+    /// Runs it on both devices. The thread's options are these.
+    pub(super) fn compare(&self, device: &Device, kind: Kind, options: Options) -> Comparison {
+        let comparison = Comparison {
+            name: self.name.clone(),
+            numbers: match kind {
+                Kind::F32 if options.tf32 => "tf32",
+                kind => kind.suffix(),
+            },
+            deterministic: options.deterministic,
+            forward: f64::NAN,
+            backward: None,
+            repeatable: true,
+            failure: None,
+        };
+        match self.errors(device, kind) {
+            Ok((forward, backward, repeatable)) => Comparison {
+                forward,
+                backward,
+                repeatable,
+                ..comparison
+            },
+            Err(error) => Comparison {
+                // Without the calls that led there.
+                failure: error.to_string().lines().next().map(str::to_owned),
+                ..comparison
+            },
+        }
+    }
+
+    /// The errors of result and gradients, and whether a second run gave the same bits.
+    fn errors(&self, device: &Device, kind: Kind) -> Result<(f64, Option<f64>, bool)> {
+        let expected = self.outcome(&Device::Cpu, kind)?;
+        let found = self.outcome(device, kind)?;
+        let again = self.outcome(device, kind)?;
         let gradients = expected.gradients.iter().zip(&found.gradients);
         let backward = gradients
             .map(|(expected, found)| error(expected, found, kind))
@@ -143,13 +172,11 @@ impl Case {
                 Some(worst.map_or(error, |worst| larger(worst, error)))
             });
         let same = expected.gradients.len() == found.gradients.len();
-        Ok(Comparison {
-            name: self.name.clone(),
-            numbers: kind.suffix(),
-            forward: error(&expected.result, &found.result, kind),
-            backward: if same { backward } else { Some(f64::NAN) },
-            repeatable: found.bits() == again.bits(),
-        })
+        Ok((
+            error(&expected.result, &found.result, kind),
+            if same { backward } else { Some(f64::NAN) },
+            found.bits() == again.bits(),
+        ))
     }
 
     fn outcome(&self, device: &Device, kind: Kind) -> Result<Outcome> {

@@ -2,6 +2,7 @@
 
 use super::case;
 use super::comparison::{Case, activation, parameter};
+use crate::cuda::convolution::by_products;
 use crate::{Conv2d, conv2d, linear};
 
 /// A convolution: its name, the input's shape, outputs and kernel.
@@ -124,19 +125,78 @@ fn in_groups() -> Vec<Layer> {
     ]
 }
 
-fn convolution(layer: Layer, strided: bool) -> Case {
+/// What products of matrices see in other ways than small layers show.
+fn for_products() -> Vec<Layer> {
+    let plain = Conv2d::default();
+    let stem = Conv2d {
+        stride: (2, 2),
+        padding: (3, 3),
+        ..plain
+    };
+    let uneven = Conv2d {
+        stride: (2, 1),
+        padding: (1, 3),
+        dilation: (1, 3),
+        groups: 3,
+    };
+    let padded = Conv2d {
+        stride: (2, 2),
+        padding: (1, 1),
+        ..plain
+    };
+    let grouped = |groups| Conv2d { groups, ..plain };
+    vec![
+        Layer("7×7 stride 2 of colours", [1, 33, 29, 3], 64, (7, 7), stem),
+        Layer("3×3 of one channel", [2, 7, 9, 1], 6, (3, 3), plain),
+        Layer(
+            "3×3 dilated and strided in 3 groups",
+            [3, 9, 11, 24],
+            15,
+            (3, 3),
+            uneven,
+        ),
+        Layer("2×2 in 2 groups", [2, 6, 5, 14], 10, (2, 2), grouped(2)),
+        Layer("1×1 in 3 groups", [2, 5, 4, 12], 9, (1, 1), grouped(3)),
+        Layer("1×1 padded stride 2", [2, 7, 6, 16], 5, (1, 1), padded),
+        Layer("3×3 to one output", [2, 6, 7, 40], 1, (3, 3), plain),
+    ]
+}
+
+/// How a convolution is computed, and of what.
+#[derive(Clone, Copy)]
+enum Way {
+    AsUsual,
+    /// By cuDNN or whatever there is, of an input whose channels lie apart.
+    Strided,
+    /// By products of matrices, all pictures at once.
+    Products,
+    /// By products of matrices, one picture at a time.
+    ProductsOfOne,
+}
+
+fn convolution(layer: Layer, way: Way) -> Case {
     let Layer(name, x, outputs, kernel, conv) = layer;
     let weight = [outputs, x[3] / conv.groups, kernel.0, kernel.1];
-    let input = activation(x);
-    let (input, suffix) = if strided {
-        (input.strided(), ", strided input")
-    } else {
-        (input, "")
+    let (limit, suffix) = match way {
+        Way::AsUsual => (None, ""),
+        Way::Strided => (None, ", strided input"),
+        Way::Products => (Some(usize::MAX), ", by products"),
+        Way::ProductsOfOne => (Some(1), ", by products one by one"),
     };
+    let mut input = activation(x);
+    if matches!(way, Way::Strided) {
+        input = input.strided();
+    }
     case!(
         format!("conv2d {name}{suffix}"),
         [input, parameter(weight), parameter([outputs])],
-        |tape, [x, weight, bias]| conv2d(tape, x, weight, Some(bias), &conv)
+        |tape, [x, weight, bias]| {
+            let convolved = || conv2d(tape, x, weight, Some(bias), &conv);
+            match limit {
+                Some(limit) => by_products(limit, convolved),
+                None => convolved(),
+            }
+        }
     )
 }
 
@@ -149,13 +209,28 @@ fn fully_connected(n: usize, i: usize, o: usize) -> Case {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    let layers = [dense(), in_groups()].concat();
+    let layers = [dense(), in_groups(), for_products()].concat();
     let mut cases: Vec<Case> = layers
         .iter()
-        .map(|layer| convolution(*layer, false))
+        .map(|layer| convolution(*layer, Way::AsUsual))
         .collect();
+    for layer in &layers {
+        let Layer(_, x, _, _, conv) = layer;
+        // Single channels are filtered for themselves in any case.
+        if x[3] == conv.groups && conv.groups > 1 {
+            continue;
+        }
+        cases.push(convolution(*layer, Way::Products));
+        if x[0] > 1 {
+            cases.push(convolution(*layer, Way::ProductsOfOne));
+        }
+    }
     let strided = layers.into_iter().filter(|layer| layer.1[0] == 2);
-    cases.extend(strided.take(2).map(|layer| convolution(layer, true)));
+    cases.extend(
+        strided
+            .take(2)
+            .map(|layer| convolution(layer, Way::Strided)),
+    );
     cases.push(case!(
         "conv2d without bias",
         [activation([2, 5, 5, 4]), parameter([8, 4, 3, 3])],

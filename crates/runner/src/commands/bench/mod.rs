@@ -74,6 +74,7 @@ fn measure_steps(args: &BenchArgs, record: &mut Record) -> Result<(), Failure> {
             Err(error) => Err(Failure::some_failed(error)),
         })?;
         record.note_train_step(time, memory::peak_mb());
+        record.recorded = steps.is_recorded();
     }
     if args.measure.contains(&BenchPart::Forward) {
         say("the forward pass");
@@ -96,6 +97,7 @@ fn prepare(args: &BenchArgs, record: &Record) -> Result<StepBench, Failure> {
     network.set_transfer(&transfer).map_err(bad)?;
     let mut recipe = Recipe::new(1, args.batch_size as usize, OPTIMIZER);
     recipe.precision = args.precision.into();
+    recipe.deterministic = args.deterministic;
     device::set_precision(&device, &recipe).map_err(Failure::bad_input)?;
     network.set_precision(recipe.precision);
     let batch = args.batch_size as usize;

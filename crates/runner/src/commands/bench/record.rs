@@ -25,6 +25,10 @@ pub(super) struct Record {
     /// The numbers that it computes with.
     dtype: String,
     device: String,
+    /// Whether a GPU was held to what gives the same bits every time.
+    deterministic: bool,
+    /// Whether a GPU's training steps were replayed from a recording.
+    pub(super) recorded: bool,
     forward_ms_per_image: Option<f64>,
     train_step_ms_per_image: Option<f64>,
     /// With decoding, as in the first epoch.
@@ -71,6 +75,8 @@ impl Record {
             threads,
             dtype: Precision::from(args.precision).to_string(),
             device,
+            deterministic: args.deterministic,
+            recorded: false,
             forward_ms_per_image: None,
             train_step_ms_per_image: None,
             input_ms_per_image: None,

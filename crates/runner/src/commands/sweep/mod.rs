@@ -21,7 +21,7 @@ use std::{
 use graft_data::{DataFolders, Target};
 use graft_model::{WeightsFolders, WeightsSpec};
 use graft_record::{ResultsFolder, TrialFolder, TrialKey, safe_name};
-use graft_trainer::{FeatureCache, Trial};
+use graft_trainer::{FeatureCache, Trial, TrialSpec};
 
 pub(super) use self::materials::{Materials, Needs};
 use self::{
@@ -52,6 +52,9 @@ const CHECKPOINT_SECONDS: f64 = 10.0;
 
 /// Where features of frozen backbones are kept, in the folder with all results.
 const FEATURE_FOLDER: &str = ".cache/features";
+
+/// Pixels of a step that leaves a large GPU idle most of the time: 16 pictures of the usual size.
+const LIGHT_PIXELS: usize = 16 * 224 * 224;
 
 /// A trial that still runs longer than this is moved to idle cores.
 const WORTH_MOVING: Duration = Duration::from_secs(15);
@@ -267,6 +270,7 @@ impl Run<'_> {
             workers: self.machine.workers.min(to_run.len()),
             devices: self.machine.devices.clone(),
             all_at_once: self.machine.all_at_once,
+            at_first: self.machine.at_first,
             cores: self.machine.cores,
             worth_moving: WORTH_MOVING,
             fail_fast: self.args.fail_fast,
@@ -274,6 +278,7 @@ impl Run<'_> {
             program: WorkerProgram {
                 program: executable,
                 args: vec!["worker".into()],
+                env: self.machine.environment(to_run.len()),
             },
         };
         let schedule = Schedule::new(jobs, settings);
@@ -333,6 +338,8 @@ impl Run<'_> {
                 .map(|&source| job_id(&self.plan.trials[source]))
                 .collect(),
             cohort: cohort(trial),
+            kind: kind(trial),
+            is_light: is_light(trial),
             held,
             trial: serde_json::to_value(handed)
                 .map_err(|error| Failure::bad_input(format!("{}: {error}", trial.key)))?,
@@ -431,4 +438,26 @@ fn job_id(trial: &PlannedTrial) -> String {
 /// Trials with the same pictures share them in a worker's memory; with the same fixed backbone, its features too.
 fn cohort(trial: &PlannedTrial) -> String {
     shared_features(&trial.spec).unwrap_or_else(|| trial.spec.data_fingerprint.clone())
+}
+
+/// Trials whose steps cost the same on the same machine: whatever else differs is in the numbers that they compute with.
+fn kind(trial: &PlannedTrial) -> String {
+    let TrialSpec {
+        data,
+        model,
+        transfer,
+        recipe,
+        data_fingerprint,
+        ..
+    } = &trial.spec;
+    format!(
+        "{data_fingerprint} {:?} {model:?} {transfer:?} {} {:?} {}",
+        data.transform, recipe.batch_size, recipe.precision, recipe.deterministic
+    )
+}
+
+/// Whether a step has few pixels.
+fn is_light(trial: &PlannedTrial) -> bool {
+    let side = trial.spec.data.transform.size as usize;
+    trial.spec.recipe.batch_size * side * side <= LIGHT_PIXELS
 }

@@ -283,6 +283,8 @@ mod tests {
             id: "v".to_owned(),
             needs: Vec::new(),
             cohort: String::new(),
+            kind: String::new(),
+            is_light: false,
             trial: serde_json::Value::Null,
             held: false,
         };

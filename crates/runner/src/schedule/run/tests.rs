@@ -35,6 +35,8 @@ fn job(id: &str, needs: &[&str]) -> Job {
         id: id.to_owned(),
         needs: needs.iter().map(|&need| need.to_owned()).collect(),
         cohort: String::new(),
+        kind: String::new(),
+        is_light: false,
         trial: json!({ "name": id }),
         held: false,
     }
@@ -113,11 +115,13 @@ impl Test {
         let program = WorkerProgram {
             program: PathBuf::from("sh"),
             args: Vec::new(),
+            env: Vec::new(),
         };
         let settings = Settings {
             workers: 1,
             devices: vec!["cpu".to_owned()],
             all_at_once: true,
+            at_first: 1,
             cores: 4,
             worth_moving: Duration::from_secs(3600),
             fail_fast: false,
@@ -591,4 +595,35 @@ fn trials_are_spread_over_devices_and_grow_in_number_only_where_that_is_watched(
         (now, now.max(most))
     });
     assert!(most.1 <= 2, "{lines:?}");
+}
+
+#[test]
+fn a_worker_opens_its_device_while_another_one_shows_whether_it_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    // `long` ends when the other worker was told to get ready.
+    let script = format!(
+        r#"
+        cd {}
+        mkfifo ready 2>/dev/null
+        while read -r line; do
+            case $line in
+                *'"type":"prepare","device":"cuda:0"'*) echo '{{"type":"ready"}}'; echo > ready ;;
+                *long*) started
+                    echo '{{"type":"step","progress":{{"epoch":1,"epochs":2,"batch":3,"batches":9,"validating":false,"train_loss":0.5,"images_per_second":1.0}}}}'
+                    read -r _ < ready; finished ;;
+                *) started; finished ;;
+            esac
+        done"#,
+        folder.path().display()
+    );
+    let mut test = Test::new(&script).workers(2);
+    test.settings.devices = vec!["cuda:0".to_owned()];
+    test.settings.all_at_once = false;
+    let (tally, lines) = test.run(vec![job("long", &[]), job("next", &[])]);
+    assert_eq!(tally.finished, 2, "{lines:?}");
+    let place = |line: &str| lines.iter().position(|other| other == line);
+    assert!(
+        place("long finished") < place("next started on 2"),
+        "{lines:?}"
+    );
 }
